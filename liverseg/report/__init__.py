@@ -1,0 +1,1 @@
+"""What is said about a segmented scan: numbers and pictures."""
