@@ -1,0 +1,57 @@
+# From a clean clone: make demo, make test, make check, make bench. Each sets up .venv when it is
+# missing or when what it is made of has changed. Another Python: make PYTHON=python3.12 ...
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+BENCHMARKS := $(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py)))
+
+# python3 first: it is the one a machine's owner expects. A name is tried by running it, since
+# a version manager leaves names on the path that do not start.
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.10; do \
+	"$$name" -c '$(FITS)' 2>/dev/null && { echo "$$name"; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help:
+	@echo "make demo   segment a real CT that anyone can fetch; say where the report is"
+	@echo "make test   run the tests"
+	@echo "make check  ruff and mypy"
+	@echo "make bench  print the tables of measurements"
+	@echo "make clean  remove $(VENV) and the caches of the tools"
+
+demo: $(STAMP)
+	$(BIN)/liverseg demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@test -n "$(BENCHMARKS)" || echo "there is no benchmark yet"
+	@set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS); done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+		echo "a Python from 3.10 to 3.13 is wanted; found: $$(python3 --version 2>&1 || true)" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c '$(FITS)' || { \
+		echo "a Python from 3.10 to 3.13 is wanted; got: $$("$(PYTHON)" --version 2>&1)" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; \
+		exit 1; }
+	@echo "setting up $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
