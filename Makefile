@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 BENCHMARKS := $(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py)))
 
 # python3 first: it is the one a machine's owner expects. A name is tried by running it, since
