@@ -1,0 +1,129 @@
+"""Measurements on masks that a pencil can check."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from liverseg.report.qc import bounding_box, measure, rounded, volume_ml
+
+# LAS: the first axis points to the patient's left, 2.0 x 1.5 x 3.0 mm: 9 mm3 a voxel.
+AFFINE = np.array([[-2.0, 0, 0, 50], [0, 1.5, 0, -40], [0, 0, 3.0, 100], [0, 0, 0, 1]])
+
+
+def box_mask(
+    shape: tuple[int, int, int], start: tuple[int, ...], stop: tuple[int, ...]
+) -> np.ndarray:
+    mask = np.zeros(shape, np.uint8)
+    mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = 1
+    return mask
+
+
+def test_volume_is_the_voxel_count_times_the_voxel_volume() -> None:
+    # 4 x 5 x 6 = 120 voxels of 9 mm3 = 1080 mm3 = 1.08 ml
+    mask = box_mask((10, 12, 14), (3, 3, 3), (7, 8, 9))
+    quality = measure(np.zeros(mask.shape, np.int16), mask, AFFINE)
+    assert quality.volume_ml == pytest.approx(1.08, abs=1e-12)
+
+
+def test_volume_on_a_tilted_grid_is_not_the_product_of_the_spacings() -> None:
+    # Sheared by 4 mm a slice: the slice vector is (0, 4, 3), 5 mm long, but the slices are 3 mm
+    # apart: 1000 voxels of 2 x 1.5 x 3 mm3 = 9 ml, not 2 x 1.5 x 5 mm3 = 15 ml.
+    affine = AFFINE.copy()
+    affine[1, 2] = 4.0
+    assert volume_ml(1000, affine) == pytest.approx(9.0, abs=1e-12)
+
+
+def test_hounsfield_statistics_are_of_the_voxels_inside() -> None:
+    mask = box_mask((4, 4, 4), (1, 1, 1), (3, 2, 3))
+    image = np.full((4, 4, 4), -1000, np.int16)
+    image[1, 1, 1], image[2, 1, 1], image[1, 1, 2], image[2, 1, 2] = 10, 20, 30, 100
+    quality = measure(image, mask, AFFINE)
+    # mean 160 / 4; median of 10 20 30 100; deviations 30 20 10 60: (900+400+100+3600)/4 = 1250
+    assert (quality.mean_hu, quality.median_hu) == (40.0, 25.0)
+    assert quality.std_hu == pytest.approx(math.sqrt(1250.0))
+
+
+def test_extent_is_voxels_times_spacing_along_each_axis() -> None:
+    mask = box_mask((10, 12, 14), (3, 3, 3), (7, 8, 9))
+    mask[5, 5, 5] = 0
+    quality = measure(np.zeros(mask.shape, np.int16), mask, AFFINE)
+    assert quality.extent_mm == (8.0, 7.5, 18.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "sides"),
+    [
+        ((0, 3, 3), (5, 8, 9), ("right",)),
+        ((3, 3, 3), (10, 8, 9), ("left",)),
+        ((3, 0, 3), (5, 8, 9), ("posterior",)),
+        ((3, 3, 3), (5, 12, 9), ("anterior",)),
+        ((3, 3, 0), (5, 8, 9), ("inferior",)),
+        ((3, 3, 3), (5, 8, 14), ("superior",)),
+        ((3, 3, 3), (5, 8, 9), ()),
+    ],
+)
+def test_touched_side_is_named_in_patient_terms(
+    start: tuple[int, ...], stop: tuple[int, ...], sides: tuple[str, ...]
+) -> None:
+    mask = box_mask((10, 12, 14), start, stop)
+    quality = measure(np.zeros(mask.shape, np.int16), mask, AFFINE)
+    assert quality.touches_border == sides
+    assert ("CUT_BY_FIELD_OF_VIEW" in [flag.code for flag in quality.flags]) == bool(sides)
+
+
+def test_touched_side_follows_a_coronal_affine() -> None:
+    # Array axes towards R, I, A: the end of the second axis is inferior.
+    affine = np.array([[2.0, 0, 0, 0], [0, 0, 3.0, 0], [0, -1.5, 0, 0], [0, 0, 0, 1]])
+    mask = box_mask((10, 12, 14), (3, 3, 3), (5, 12, 9))
+    quality = measure(np.zeros(mask.shape, np.int16), mask, affine)
+    assert quality.touches_border == ("inferior",)
+
+
+def test_no_liver_is_a_result_with_undefined_hounsfield_units() -> None:
+    mask = np.zeros((4, 5, 6), np.uint8)
+    quality = measure(np.zeros(mask.shape, np.int16), mask, AFFINE)
+    assert quality.volume_ml == 0.0
+    assert math.isnan(quality.mean_hu)
+    assert [flag.code for flag in quality.flags] == ["NO_LIVER"]
+    written = json.loads(json.dumps(quality.as_json(), allow_nan=False))
+    assert written["mean_hu"] is None
+    assert written["volume_ml"] == 0.0
+    assert written["extent_mm"] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("edge_voxels", "flagged"), [((37, 30, 50), True), ((40, 35, 60), False), ((90, 90, 56), True)]
+)
+def test_implausible_volume_is_flagged(edge_voxels: tuple[int, int, int], flagged: bool) -> None:
+    # 55500 x 9 mm3 = 499.5 ml; 84000 x 9 mm3 = 756 ml; 453600 x 9 mm3 = 4082.4 ml
+    stop = tuple(length + 1 for length in edge_voxels)
+    mask = box_mask(tuple(length + 2 for length in edge_voxels), (1, 1, 1), stop)  # type: ignore[arg-type]
+    quality = measure(np.zeros(mask.shape, np.int16), mask, AFFINE)
+    assert ("IMPLAUSIBLE_VOLUME" in [flag.code for flag in quality.flags]) == flagged
+
+
+def test_notes_and_components_are_passed_on() -> None:
+    mask = np.zeros((4, 5, 6), np.uint8)
+    quality = measure(
+        np.zeros(mask.shape, np.int16), mask, AFFINE, components=3, notes=["2 localizers left out"]
+    )
+    assert quality.components == 3
+    assert (quality.flags[-1].code, quality.flags[-1].sentence) == ("NOTE", "2 localizers left out")
+
+
+def test_numbers_are_rounded_to_two_decimals_and_nan_to_none() -> None:
+    assert rounded(1489.12499) == 1489.12
+    assert rounded(math.nan) is None
+
+
+def test_bounding_box_of_an_empty_mask_is_none() -> None:
+    assert bounding_box(np.zeros((2, 3, 4), np.uint8)) is None
+
+
+def test_mask_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(4, 5, 6\); got \(4, 5, 7\)"):
+        measure(np.zeros((4, 5, 6), np.int16), np.zeros((4, 5, 7), np.uint8), AFFINE)
