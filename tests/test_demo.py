@@ -53,6 +53,9 @@ def test_the_export_holds_a_ct_a_localizer_and_an_incomplete_copy(tmp_path: Path
     assert sorted(slices["Abdomen 2.5"]) == heights
     assert sorted(slices["Abdomen 2.5 copy"]) == heights[:5] + heights[7:]
     assert len(slices["Topogram"]) == 1
+    axial = [header for header in headers if header.SeriesDescription != "Topogram"]
+    # Rows run to the patient's left, columns to the back, as a scanner sends them.
+    assert all(header.ImageOrientationPatient == [1, 0, 0, 0, 1, 0] for header in axial)
     assert len({header.StudyInstanceUID for header in headers}) == 1
     assert len({header.SeriesInstanceUID for header in headers}) == 3
 
@@ -66,6 +69,8 @@ def test_the_localizer_is_seen_from_the_front_with_the_head_up(tmp_path: Path) -
     ]
     assert scout.ImageOrientationPatient == [1, 0, 0, 0, 0, -1]
     assert float(scout.ImagePositionPatient[2]) == -40 + 2.5 * 9
+    # The patient's right at the top: 30 x + 10 y + z - 50 HU with x = 0, z = 9, mean over y = 1.
+    assert scout.pixel_array[0, 0] * scout.RescaleSlope + scout.RescaleIntercept == -31
 
 
 def test_dice_finds_the_reference_whatever_the_axes_of_the_mask(tmp_path: Path) -> None:
