@@ -87,13 +87,11 @@ def views(
     Returns:
         Axial, coronal, sagittal.
     """
-    # nibabel has no types, hence the three ignores.
-    turn = io_orientation(affine)  # type: ignore[no-untyped-call]
-    sizes = voxel_sizes(affine)  # type: ignore[no-untyped-call]
+    turn = io_orientation(affine)
+    sizes = voxel_sizes(affine)
     spacing_mm = [float(sizes[axis]) for axis in np.argsort(turn[:, 0])]
     hounsfield, inside = (
-        apply_orientation(volume, turn)  # type: ignore[no-untyped-call]
-        for volume in (image, mask)
+        apply_orientation(volume, turn) for volume in (image, mask)
     )  # (X, Y, Z) towards right, anterior, superior
     x, y, z = (_largest_section(inside, axis) for axis in range(inside.ndim))
 

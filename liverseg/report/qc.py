@@ -133,7 +133,7 @@ def measure(
         return Quality(0.0, nan, nan, nan, (0.0, 0.0, 0.0), components, (), flags)
     inside = image[box][mask[box] > 0].astype(np.float64)
     ml = volume_ml(inside.size, affine)
-    spacing_mm = voxel_sizes(affine)  # type: ignore[no-untyped-call]  # nibabel has no types
+    spacing_mm = voxel_sizes(affine)
     lengths = [(s.stop - s.start) * float(mm) for s, mm in zip(box, spacing_mm, strict=True)]
     sides = _touched_sides(box, mask.shape, affine)
     return Quality(
@@ -168,7 +168,7 @@ def _touched_sides(
     box: tuple[slice, ...], shape: tuple[int, ...], affine: npt.NDArray[np.float64]
 ) -> tuple[str, ...]:
     """Names of the sides of the field of view that the box reaches, in patient terms."""
-    codes = aff2axcodes(affine)  # type: ignore[no-untyped-call]  # nibabel has no types
+    codes = aff2axcodes(affine)
     sides = []
     for extent, length, towards in zip(box, shape, codes, strict=True):
         if extent.start == 0:

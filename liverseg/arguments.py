@@ -1,0 +1,139 @@
+"""The arguments of the command `liverseg`, as text and choices; nothing is run here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from liverseg import __version__
+
+OUTPUT_CHOICES = ("nifti", "report")
+WRONG_USAGE = 2
+
+
+def _outputs(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in OUTPUT_CHOICES]
+    if unknown:
+        wanted = ", ".join(OUTPUT_CHOICES)
+        raise argparse.ArgumentTypeError(f"should be some of {wanted}; got {', '.join(unknown)}")
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number from 1; got {text!r}")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; argparse's own puts the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_USAGE, f"liverseg: {message}; {self.prog} --help tells more\n")
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the command line; `command` names what was asked for."""
+    parser = _Parser(
+        prog="liverseg",
+        description="Liver masks, volumes and reports from a hospital's CT folder. "
+        "For research; not a medical device.",
+        epilog="Exit status: 0 every scan done; 1 some scan rejected or failed; "
+        "2 wrong usage or nothing found; 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_batch_commands(commands)
+    _add_other_commands(commands)
+    return parser
+
+
+# argparse has no public name for what add_subparsers gives.
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def _add_batch_commands(commands: _Commands) -> None:
+    segment = commands.add_parser("segment", help="mask, volume and report of every CT series")
+    _add_inputs(segment)
+    segment.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    _add_device(segment)
+    _add_series(segment)
+    segment.add_argument(
+        "--outputs",
+        type=_outputs,
+        default=OUTPUT_CHOICES,
+        metavar="LIST",
+        help="what to write, with commas: nifti,report (default: both)",
+    )
+    _add_no_resume(segment, "segment again what an earlier run has finished")
+    _add_common(segment)
+
+    inspect = commands.add_parser("inspect", help="list the series found, each with its verdict")
+    _add_inputs(inspect)
+    inspect.add_argument("--json", action="store_true", help="a JSON list instead of a table")
+    _add_common(inspect)
+
+    convert = commands.add_parser("convert", help="accepted series as NIfTI, int16 HU, exact")
+    _add_inputs(convert)
+    convert.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    _add_series(convert)
+    _add_common(convert)
+
+
+def _add_other_commands(commands: _Commands) -> None:
+    train = commands.add_parser("train", help="run the bundle's training")
+    train.add_argument("--recipe", choices=["default"], default="default", help="what to train")
+    train.add_argument("--data-list", type=Path, metavar="F", help="MSD-format JSON list of cases")
+    train.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the list's paths start (default: beside it)"
+    )
+    train.add_argument("-o", "--output", type=Path, metavar="OUT", help="weights, log and curves")
+    train.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's")
+    _add_device(train)
+    _add_no_resume(train, "start afresh, not from the checkpoint in OUT")
+    _add_common(train)
+
+    demo = commands.add_parser("demo", help="segment a public CT, or a phantom without a network")
+    demo.add_argument("-o", "--output", type=Path, default=Path("out-demo"), metavar="OUT")
+    _add_common(demo)
+
+    info = commands.add_parser("info", help="versions, device, engine, weights and their hash")
+    _add_common(info)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="a DICOM folder or a tree of patients, a .zip or .tar of one, a .nii(.gz), "
+        "or a folder of those",
+    )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda|cuda:N", help="default: auto"
+    )
+
+
+def _add_series(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--series",
+        default="all",
+        metavar="all|best|UID",
+        help="best: of each study the series with most slices; UID: a SeriesInstanceUID or a "
+        "case id as inspect lists it (default: all)",
+    )
+
+
+def _add_no_resume(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--no-resume", dest="resume", action="store_false", help=text)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="where an error came from")

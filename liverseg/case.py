@@ -1,0 +1,279 @@
+"""One scan: segmented, measured and written as a case folder, or converted to a NIfTI file."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from math import nan
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from liverseg import __version__
+from liverseg.manifest import Row, new_row
+from liverseg.outputs import (
+    IMAGE_GZIP_LEVEL,
+    MASK_GZIP_LEVEL,
+    PART,
+    whole_file,
+    write_json,
+    write_nifti,
+)
+from liverseg.pipeline import Pipeline
+from liverseg.report.qc import Quality, measure, rounded
+from liverseg.scans import Scan, Volume, read_scan
+
+OUTPUTS = ("nifti", "report")
+CASES = "cases"
+MASK_FILE = "liver.nii.gz"
+PICTURE_FILE = "preview.png"
+# Written last: a case that has it is finished.
+REPORT_FILE = "report.json"
+# What `liverseg convert` calls its files.
+CONVERTED = re.compile(r"[0-9a-f]{16}\.nii\.gz")
+REPORTED_PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
+
+
+class Job(Protocol):
+    """What is done with every accepted scan of a batch."""
+
+    def begin(self) -> None:
+        """Get ready; called once, before anything is written, if any scan is to be processed."""
+
+    def process(self, scan: Scan) -> Row:
+        """Do one scan and return its row; raises whatever went wrong."""
+
+    def discard(self, case_id: str) -> None:
+        """Remove what a case has left behind, finished or not."""
+
+
+class Stopwatch:
+    """Seconds per stage, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the block for a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass
+class Segmentation:
+    """The job of `liverseg segment`.
+
+    Args:
+        output: the batch's folder; a case goes to output/cases/<case_id>.
+        load: gives the pipeline, when there is something to segment.
+        outputs: some of OUTPUTS.
+        resume: leave a case as it is that was finished with the same weights and version.
+
+    Raises:
+        ValueError: an output that is not one of OUTPUTS.
+    """
+
+    output: Path
+    load: Callable[[], Pipeline]
+    outputs: Sequence[str] = OUTPUTS
+    resume: bool = True
+    _pipeline: Pipeline | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.outputs if name not in OUTPUTS]
+        if unknown or not self.outputs:
+            got = ", ".join(self.outputs) or "none"
+            raise ValueError(f"outputs should be some of {', '.join(OUTPUTS)}; got {got}")
+
+    def begin(self) -> None:
+        """Load the pipeline."""
+        self._pipeline = self.load()
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The loaded pipeline."""
+        if self._pipeline is None:
+            raise ValueError("begin() should be called before process()")
+        return self._pipeline
+
+    def process(self, scan: Scan) -> Row:
+        """Segment, measure and write one scan; report.json is written last."""
+        folder = self.output / CASES / scan.case_id
+        if self.resume:
+            earlier = self._finished(scan, folder / REPORT_FILE)
+            if earlier is not None:
+                return earlier
+        watch = Stopwatch()
+        volume, mask, components = run_pipeline(scan, self.pipeline, watch)
+        with watch.stage("measuring"):
+            notes = tuple(dict.fromkeys((*scan.notes, *volume.notes)))
+            quality = measure(volume.image, mask, volume.affine, components=components, notes=notes)
+        folder.mkdir(parents=True, exist_ok=True)
+        # An older result is not finished any more once one of its files is replaced.
+        (folder / REPORT_FILE).unlink(missing_ok=True)
+        with watch.stage("writing"):
+            self._write_files(folder, volume, mask, quality)
+        report = self._report(scan, volume, quality, watch)
+        write_json(folder / REPORT_FILE, report)
+        return _row_from_report(new_row(scan, "done"), report)
+
+    def discard(self, case_id: str) -> None:
+        """Remove the files of a case that we know, and its folder when nothing else is in it."""
+        folder = self.output / CASES / case_id
+        if not folder.is_dir():
+            return
+        for name in (REPORT_FILE, MASK_FILE, PICTURE_FILE):
+            (folder / name).unlink(missing_ok=True)
+        for leftover in folder.glob(f".*{PART}"):
+            leftover.unlink(missing_ok=True)
+        # Not ours to remove when somebody has put files of their own there.
+        with suppress(OSError):
+            folder.rmdir()
+
+    def _write_files(
+        self, folder: Path, volume: Volume, mask: npt.NDArray[np.uint8], quality: Quality
+    ) -> None:
+        if "nifti" in self.outputs:
+            write_nifti(folder / MASK_FILE, mask, volume.affine, gzip_level=MASK_GZIP_LEVEL)
+        if "report" in self.outputs:
+            from liverseg.report.picture import draw
+
+            caption = f"liver {quality.volume_ml:.2f} ml"
+            if quality.volume_ml > 0:
+                caption += f", mean {quality.mean_hu:.0f} HU"
+            picture = draw(volume.image, mask, volume.affine, caption=caption)
+            with whole_file(folder / PICTURE_FILE) as stream:
+                picture.save(stream, format="PNG")
+
+    def _report(
+        self, scan: Scan, volume: Volume, quality: Quality, watch: Stopwatch
+    ) -> dict[str, Any]:
+        versions = {"liverseg": __version__, "python": platform.python_version()}
+        return {
+            **quality.as_json(),
+            "geometry": geometry(volume.image.shape, volume.affine),
+            "seconds": {stage: rounded(spent) for stage, spent in watch.seconds.items()},
+            "versions": versions | {name: version(name) for name in REPORTED_PACKAGES},
+            "weights_sha256": self.pipeline.weights_sha256,
+            "engine": self.pipeline.engine,
+            "device": str(self.pipeline.device),
+            "outputs": list(self.outputs),
+            "input": _identity(scan),
+        }
+
+    def _finished(self, scan: Scan, path: Path) -> Row | None:
+        """The row of a case that an earlier run has done, if this run would do the same."""
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            same = (
+                report["weights_sha256"] == self.pipeline.weights_sha256
+                and report["versions"]["liverseg"] == __version__
+                and set(self.outputs) <= set(report["outputs"])
+                and report["input"] == _identity(scan)
+            )
+            return _row_from_report(new_row(scan, "skipped"), report) if same else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # No report, or none that we would write: the case is done again.
+            return None
+
+
+def run_pipeline(
+    scan: Scan, pipeline: Pipeline, watch: Stopwatch
+) -> tuple[Volume, npt.NDArray[np.uint8], int | None]:
+    """The scan as read, its liver mask, and the components before cleaning where known.
+
+    Returns:
+        The volume; (X, Y, Z) uint8 on its grid; a count or None.
+
+    Raises:
+        ScanRejected: the scan cannot be read exactly.
+        ValueError: the pipeline's mask is not on the scan's grid.
+    """
+    import torch
+
+    with watch.stage("reading"):
+        volume = read_scan(scan)
+    with watch.stage("preprocessing"):
+        data = pipeline.preprocessing({"image": volume})
+    with watch.stage("network"), torch.inference_mode():
+        batch = data["image"][None].to(pipeline.device)  # (1, 1, X', Y', Z')
+        data["pred"] = pipeline.inferer(batch, pipeline.network)[0]  # (C, X', Y', Z')
+    with watch.stage("postprocessing"):
+        pred = pipeline.postprocessing(data)["pred"]  # (1, X, Y, Z)
+        mask = np.asarray(torch.as_tensor(pred).cpu())[0].astype(np.uint8, copy=False)
+    if mask.shape != volume.image.shape:
+        raise ValueError(f"mask should have shape {volume.image.shape}; got {mask.shape}")
+    components = getattr(pred, "meta", {}).get("components")
+    return volume, mask, None if components is None else int(components)
+
+
+def geometry(shape: Sequence[int], affine: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """A grid as report.json describes it: shape, spacing in mm, affine to RAS mm, axis codes."""
+    from nibabel.affines import voxel_sizes
+    from nibabel.orientations import aff2axcodes
+
+    return {
+        "shape": list(shape),
+        "spacing_mm": voxel_sizes(affine).tolist(),
+        "affine": affine.tolist(),
+        "orientation": "".join(aff2axcodes(affine)),
+    }
+
+
+def _identity(scan: Scan) -> dict[str, Any]:
+    """What must be equal for a result to be that of this input, besides the case id."""
+    return {
+        "case_id": scan.case_id,
+        "modality": scan.modality,
+        "slices": scan.slices,
+        "rows": scan.rows,
+        "columns": scan.columns,
+    }
+
+
+def _row_from_report(row: Row, report: dict[str, Any]) -> Row:
+    mean_hu = report["mean_hu"]
+    return replace(
+        row,
+        volume_ml=float(report["volume_ml"]),
+        mean_hu=nan if mean_hu is None else float(mean_hu),
+        flags=tuple(dict.fromkeys(flag["code"] for flag in report["flags"])),
+        seconds=float(sum(report["seconds"].values())),
+        engine=str(report["engine"]),
+        weights_sha256=str(report["weights_sha256"]),
+    )
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The job of `liverseg convert`: output/<case_id>.nii.gz, int16 HU, exact."""
+
+    output: Path
+
+    def begin(self) -> None:
+        """Nothing to load."""
+
+    def process(self, scan: Scan) -> Row:
+        """Read one scan and write it."""
+        watch = Stopwatch()
+        with watch.stage("all"):
+            volume = read_scan(scan)
+            path = self.output / f"{scan.case_id}.nii.gz"
+            write_nifti(path, volume.image, volume.affine, gzip_level=IMAGE_GZIP_LEVEL)
+        return replace(new_row(scan, "done"), seconds=watch.seconds["all"])
+
+    def discard(self, case_id: str) -> None:
+        """Remove the file of a case."""
+        (self.output / f"{case_id}.nii.gz").unlink(missing_ok=True)

@@ -1,0 +1,212 @@
+"""The command `liverseg`: reads arguments, shows results; the only print() and exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from liverseg.arguments import command_parser
+from liverseg.errors import ScanRejected
+
+if TYPE_CHECKING:
+    from liverseg.batch import Row
+
+# Exit status, fixed by the design: others build on it.
+DONE = 0
+SOME_NOT_DONE = 1
+WRONG_OR_NOTHING = 2
+INTERRUPTED = 130
+# What a shell adds to the number of the signal that ended a program.
+SIGNALLED = 128
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the same tidy end as Ctrl-C, so that nothing unpacked or half-written stays."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; those of the process when None.
+
+    Returns:
+        The exit status: 0 every scan done; 1 some scan rejected or failed; 2 wrong usage or
+        nothing found; 130 interrupted.
+    """
+    args = command_parser().parse_args(argv)
+    _set_up_streams(args.verbose)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    # Warnings of other libraries quote values of the data, which may be a patient's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            status = _COMMANDS[args.command](args)
+        except Terminated:
+            return _say("terminated; what is done is kept", SIGNALLED + signal.SIGTERM)
+        except KeyboardInterrupt:
+            return _say("interrupted; what is done is kept", INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output went away (| head): nothing to tell, nobody to tell it to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return SOME_NOT_DONE
+        except Exception as error:  # noqa: BLE001  one line, whatever it is; --verbose tells more
+            return _failed(error, args.verbose)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return status
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _set_up_streams(verbose: bool) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal's encoding does not have must not end the program.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    # pydicom's log quotes values too; ours does not.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    if verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        logging.getLogger("liverseg").handlers = [handler]
+        logging.getLogger("liverseg").setLevel(logging.DEBUG)
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"liverseg: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def _failed(error: Exception, verbose: bool) -> int:
+    """One line for an error that ended the program."""
+    from liverseg.failure import first_cause, place, raised_by_us, where
+
+    cause = first_cause(error)
+    if verbose:
+        print(where(error), file=sys.stderr)
+    if isinstance(cause, ScanRejected):
+        return _say(str(cause), WRONG_OR_NOTHING)
+    if isinstance(cause, OSError) and cause.errno is not None:
+        # Without the path that the system's message would add.
+        return _say(f"{cause.strerror or os.strerror(cause.errno)}", WRONG_OR_NOTHING)
+    if isinstance(cause, (ValueError, OSError, ImportError)) and raised_by_us(cause):
+        return _say(str(cause), WRONG_OR_NOTHING)
+    kind = type(cause).__name__
+    more = "" if verbose else "; --verbose tells more"
+    return _say(f"unexpected {kind} in {place(cause)}{more}", WRONG_OR_NOTHING)
+
+
+def _status_of(rows: Sequence[Row]) -> int:
+    if not rows:
+        return _say("no scan found; wanted DICOM series, archives of them, or .nii(.gz)", 2)
+    if all(row.code == "NOT_CT" for row in rows):
+        return _say(f"no CT found among {len(rows)} series or files that are something else", 2)
+    undone = any(row.status in ("rejected", "failed") for row in rows)
+    return SOME_NOT_DONE if undone else DONE
+
+
+def _segment(args: argparse.Namespace) -> int:
+    from liverseg.batch import segment
+    from liverseg.progress import BatchProgress
+
+    with BatchProgress(args.quiet) as progress:
+        rows = segment(
+            args.inputs,
+            args.output,
+            device=args.device,
+            series=args.series,
+            outputs=args.outputs,
+            resume=args.resume,
+            on_row=progress,
+        )
+    return _show_batch(rows, args.output)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from liverseg.batch import convert
+    from liverseg.progress import BatchProgress
+
+    with BatchProgress(args.quiet) as progress:
+        rows = convert(args.inputs, args.output, series=args.series, on_row=progress)
+    return _show_batch(rows, args.output)
+
+
+def _show_batch(rows: Sequence[Row], output: Path) -> int:
+    from liverseg.tables import batch_summary
+
+    if rows:
+        print(batch_summary(rows, str(output)), flush=True)
+    return _status_of(rows)
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from liverseg.manifest import new_row
+    from liverseg.scans import found_scans
+    from liverseg.tables import series_json, series_table
+
+    with found_scans(args.inputs) as scans:
+        if args.json:
+            print(json.dumps([series_json(scan) for scan in scans], indent=2), flush=True)
+        elif scans:
+            print(series_table(scans), flush=True)
+        return _status_of(
+            [new_row(scan, "done" if scan.accepted else "rejected", scan.code) for scan in scans]
+        )
+
+
+def _train(args: argparse.Namespace) -> int:
+    from liverseg.train_run import Training, train
+
+    training = Training(
+        recipe=args.recipe,
+        data_list=args.data_list,
+        data=args.data,
+        output=args.output,
+        device=args.device,
+        epochs=args.epochs,
+        resume=args.resume,
+    )
+    print(f"training ended; weights, curves and log: {train(training)}", flush=True)
+    return DONE
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from liverseg.demo import run_demo
+
+    result = run_demo(args.output)
+    print("\n".join(result.lines), flush=True)
+    return DONE if any(row.status == "done" for row in result.rows) else SOME_NOT_DONE
+
+
+def _info(args: argparse.Namespace) -> int:
+    from liverseg.about import about
+    from liverseg.tables import aligned
+
+    print(aligned(about()), flush=True)
+    return DONE
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "segment": _segment,
+    "inspect": _inspect,
+    "convert": _convert,
+    "train": _train,
+    "demo": _demo,
+    "info": _info,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

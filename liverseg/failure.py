@@ -1,0 +1,72 @@
+"""What an exception may say in public: its first cause, its place in the code, never its data."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from liverseg.errors import ScanRejected
+
+# Codes of a scan that was accepted and then went wrong, where a rejected one was refused.
+FAILURES = frozenset({"FAILED", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
+PACKAGE_FOLDER = Path(__file__).parent
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The error that a transform or a config item raised, without MONAI's wrapping around it.
+
+    MONAI wraps with `raise RuntimeError(...) from error`, once a level.
+    """
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def refusal_of(error: BaseException) -> ScanRejected:
+    """The code and the sentence for a scan that ended with an error.
+
+    Args:
+        error: a ScanRejected, wrapped or not, is returned as it is. Of any other only the class
+            and the place in our code are told: messages of other libraries quote values of the
+            data, which may be a patient's.
+
+    Returns:
+        A refusal; its code is OUT_OF_MEMORY or FAILED for what was no refusal.
+    """
+    cause = first_cause(error)
+    if isinstance(cause, ScanRejected):
+        return cause
+    # torch.OutOfMemoryError is a RuntimeError; named so that torch need not be imported here.
+    if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
+        return ScanRejected("OUT_OF_MEMORY", "The scan needs more memory than there is.")
+    kind = type(cause).__name__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        # The operating system's own words for the number: the message would hold a path.
+        kind = f"{kind} {cause.errno}"
+    return ScanRejected("FAILED", f"Unexpected {kind} in {place(cause)}.")
+
+
+def place(error: BaseException) -> str:
+    """The innermost line of ours that the error passed: "grid.py, line 12"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if PACKAGE_FOLDER in Path(frame.filename).parents]
+    if not ours:
+        return "another library"
+    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"
+
+
+def raised_by_us(error: BaseException) -> bool:
+    """Whether the error was raised in this package: its message then holds nothing it may not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and PACKAGE_FOLDER in Path(frames[-1].filename).parents
+
+
+def where(error: BaseException) -> str:
+    """The way of an error through the code, innermost last, without messages or values."""
+    parts = []
+    link: BaseException | None = error
+    while link is not None:
+        lines = traceback.format_list(traceback.extract_tb(link.__traceback__))
+        parts.append(f"{type(link).__name__}\n{''.join(lines)}")
+        link = link.__cause__
+    return "".join(reversed(parts))

@@ -1,0 +1,98 @@
+"""Write files so that a reader finds the whole file or none: temporary name first, then renamed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+# Suffix of a file that is being written; whatever carries it may be removed.
+PART = ".part"
+ORDINARY_MODE = 0o666
+PRIVATE_MODE = 0o600
+# gzip levels: a mask is nearly all zeros and small at any level, a CT is mostly noise, where more
+# than the fastest level buys a few percent for three times the time.
+MASK_GZIP_LEVEL = 4
+IMAGE_GZIP_LEVEL = 1
+# Largest cosine between two axes of a grid that NIfTI's qform (which has no shear) may still hold.
+SHEAR_TOLERANCE = 1e-4
+# NIfTI's code for a form that gives scanner coordinates.
+SCANNER_FORM = 1
+
+
+@contextmanager
+def whole_file(path: Path, mode: int = ORDINARY_MODE) -> Iterator[BinaryIO]:
+    """A stream that becomes `path` when the block ends, and nothing when it raises.
+
+    Args:
+        path: where the file shall be; an older one is replaced at once, never half.
+        mode: permissions from creation on, before the umask.
+
+    Raises:
+        OSError: the folder cannot be written, or is full.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, mode: int = ORDINARY_MODE) -> None:
+    """Write a whole text file, UTF-8; file names that are no UTF-8 keep their bytes."""
+    with whole_file(path, mode) as stream:
+        stream.write(text.encode("utf-8", errors="surrogateescape"))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a whole JSON file; NaN is not JSON and is refused with ValueError."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_nifti(
+    path: Path,
+    data: npt.NDArray[np.int16] | npt.NDArray[np.uint8],
+    affine: npt.NDArray[np.float64],
+    *,
+    gzip_level: int,
+) -> None:
+    """Write a whole .nii.gz: the voxels as they are, no scaling, nothing in the text fields.
+
+    Args:
+        path: the file, ending in .nii.gz.
+        data: (X, Y, Z); its dtype is the file's.
+        affine: (4, 4), voxel to RAS mm: the sform, and the qform too unless the grid is sheared.
+        gzip_level: 1 to 9.
+
+    Raises:
+        OSError: the folder cannot be written, or is full.
+    """
+    image = nib.Nifti1Image(data, affine, dtype=data.dtype)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=SCANNER_FORM)
+    if not _sheared(affine):
+        image.set_qform(affine, code=SCANNER_FORM)
+    # No file name and no time in the gzip header: the same mask gives the same bytes.
+    with (
+        whole_file(path) as raw,
+        gzip.GzipFile("", "wb", compresslevel=gzip_level, fileobj=raw, mtime=0) as stream,
+    ):
+        image.to_stream(stream)
+
+
+def _sheared(affine: npt.NDArray[np.float64]) -> bool:
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = directions.T @ directions - np.eye(directions.shape[1])
+    return bool(np.abs(cosines).max() > SHEAR_TOLERANCE)
