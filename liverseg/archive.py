@@ -1,0 +1,193 @@
+"""Unpack a .zip or .tar delivery into a private folder, or refuse it as unsafe."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from liverseg.errors import ScanRejected
+
+ZIP_MAGIC = b"PK\x03\x04"
+EMPTY_ZIP_MAGIC = b"PK\x05\x06"
+TAR_MAGIC = b"ustar"
+TAR_MAGIC_OFFSET = 257  # bytes, POSIX.1-1988
+COMPRESSED_MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold.
+
+    Attributes:
+        members: files and folders.
+        total_bytes: unpacked.
+        ratio: unpacked bytes to packed bytes; applies above `free_bytes`.
+        free_bytes: unpacked bytes that no ratio forbids: a small archive of zeros is harmless.
+    """
+
+    members: int = 200_000
+    total_bytes: int = 64 << 30
+    ratio: float = 200.0
+    free_bytes: int = 64 << 20
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def looks_like_archive(path: Path, head: bytes) -> bool:
+    """Whether a file is a .zip or a .tar, compressed or not, by its content.
+
+    Args:
+        path: its name decides only whether a compressed stream or an old tar is worth a try.
+        head: the first 512 bytes.
+    """
+    if head.startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC)):
+        return True
+    if head[TAR_MAGIC_OFFSET : TAR_MAGIC_OFFSET + len(TAR_MAGIC)] == TAR_MAGIC:
+        return True
+    name = path.name.lower()
+    return name.endswith(TAR_SUFFIXES) and (
+        head.startswith(COMPRESSED_MAGICS) or name.endswith(".tar")
+    )
+
+
+def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Unpack every file of an archive below a folder.
+
+    Args:
+        archive: a file that `looks_like_archive`.
+        folder: an empty folder that only we can read.
+        limits: what the archive may hold.
+
+    Raises:
+        ScanRejected: UNSAFE_ARCHIVE for links, devices, names that are absolute or lead out of
+            the folder, and more than the limits; CORRUPT or TRUNCATED when it cannot be read to
+            its end; UNREADABLE when it is encrypted.
+    """
+    budget = _Budget(limits, archive.stat().st_size)
+    try:
+        with archive.open("rb") as file:
+            is_zip = file.read(len(ZIP_MAGIC)) in (ZIP_MAGIC, EMPTY_ZIP_MAGIC)
+        if is_zip:
+            with zipfile.ZipFile(archive) as packed:
+                _unpack_zip(packed, folder, budget)
+        else:
+            with tarfile.open(archive, "r:*") as packed_tar:
+                _unpack_tar(packed_tar, folder, budget)
+    except (EOFError, tarfile.ReadError) as error:
+        raise ScanRejected("TRUNCATED", "the archive ends before its data does") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError) as error:
+        raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
+    except (UnicodeError, ValueError) as error:
+        raise ScanRejected("CORRUPT", "the archive holds names that cannot be read") from error
+    except OSError as error:
+        raise ScanRejected(
+            "CORRUPT", f"the archive cannot be unpacked: {error.strerror}"
+        ) from error
+
+
+class _Budget:
+    """Counts what comes out of an archive, since what its headers say may be untrue."""
+
+    def __init__(self, limits: Limits, packed_bytes: int) -> None:
+        self.limits = limits
+        ratio_bytes = int(limits.ratio * packed_bytes)
+        self.allowed_bytes = min(limits.total_bytes, max(ratio_bytes, limits.free_bytes))
+        self.bytes = 0
+        self.members = 0
+
+    def member(self) -> None:
+        """Count a member."""
+        self.members += 1
+        if self.members > self.limits.members:
+            raise ScanRejected(
+                "UNSAFE_ARCHIVE", f"at most {self.limits.members} members are unpacked; got more"
+            )
+
+    def require(self, count: int) -> None:
+        """Refuse what would pass the limit with `count` bytes more."""
+        if self.bytes + count > self.allowed_bytes:
+            raise ScanRejected(
+                "UNSAFE_ARCHIVE",
+                f"at most {self.allowed_bytes} bytes are unpacked from it; it holds more",
+            )
+
+
+def _unpack_zip(packed: zipfile.ZipFile, folder: Path, budget: _Budget) -> None:
+    """Check every member of a zip, then unpack."""
+    members = packed.infolist()
+    places: list[tuple[zipfile.ZipInfo, Path]] = []
+    for info in members:
+        budget.member()
+        file_type = (info.external_attr >> 16) & 0o170000
+        if file_type not in (0, 0o100000, 0o040000):
+            raise ScanRejected("UNSAFE_ARCHIVE", "an archive should hold files; it holds a link")
+        if info.flag_bits & 1:
+            raise ScanRejected("UNREADABLE", "the archive is encrypted")
+        place = _place(info.filename, folder)
+        if not info.is_dir():
+            places.append((info, place))
+    budget.require(sum(info.file_size for info, _ in places))
+    for info, place in places:
+        _write(lambda info=info: packed.open(info), place, budget)  # type: ignore[misc]
+
+
+def _unpack_tar(packed: tarfile.TarFile, folder: Path, budget: _Budget) -> None:
+    """Check and unpack a tar member by member; a refused one leaves nothing that is used."""
+    for info in packed:
+        budget.member()
+        place = _place(info.name, folder)
+        if info.isdir():
+            continue
+        if not info.isreg():
+            raise ScanRejected(
+                "UNSAFE_ARCHIVE", "an archive should hold files; it holds a link or a device"
+            )
+        budget.require(info.size)
+        source = packed.extractfile(info)
+        if source is None:
+            raise ScanRejected("CORRUPT", "the archive holds a file without content")
+        _write(lambda source=source: source, place, budget, info.size)  # type: ignore[misc]
+
+
+def _place(name: str, folder: Path) -> Path:
+    """Where a member goes, always below the folder."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    if posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+        raise ScanRejected(
+            "UNSAFE_ARCHIVE", "names should lead into the archive's own folder; one leads out"
+        )
+    return folder / posix
+
+
+def _write(
+    opened: Callable[[], IO[bytes]], place: Path, budget: _Budget, size: int | None = None
+) -> None:
+    """Write one member, in pieces, under a name of its own."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place = next(free for free in _names(place) if not free.exists())
+    written = 0
+    with opened() as source, place.open("xb") as target:
+        while chunk := source.read(CHUNK_BYTES):
+            budget.require(len(chunk))
+            budget.bytes += len(chunk)
+            written += len(chunk)
+            target.write(chunk)
+    if size is not None and written < size:
+        raise EOFError
+
+
+def _names(place: Path) -> Iterator[Path]:
+    """The place itself, then numbered ones: two members of one name are two files."""
+    yield place
+    number = 1
+    while True:
+        yield place.with_name(f"{place.name}~{number}")
+        number += 1

@@ -1,0 +1,174 @@
+"""Find the series among DICOM files and judge each: accepted, or refused with a code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydicom.uid import UID
+
+from liverseg.dicom.frames import frames_of
+from liverseg.dicom.header import Slice, quiet_pydicom, read_header
+from liverseg.dicom.judge import judge
+from liverseg.errors import ScanRejected
+
+CT_CLASSES = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "2.1", "2.2")
+)  # CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage
+ENHANCED_CLASSES = CT_CLASSES - {"1.2.840.10008.5.1.4.1.1.2"}
+DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series, or a part of one, with its verdict.
+
+    Attributes:
+        key: what the case id is made from: the series UID (with "#" and the index of the part
+            where a series holds several scans), or a digest of the content without UIDs.
+        slices: sorted by position when accepted.
+        code: of liverseg.errors.CODES; "" when accepted.
+        reason: one sentence; "" when accepted.
+        modality: as the file says, else that of its class.
+        notes: what was left out, and what a reader of the report should know.
+    """
+
+    key: str
+    files: tuple[Path, ...]
+    slices: tuple[Slice, ...]
+    code: str
+    reason: str
+    modality: str
+    notes: tuple[str, ...]
+
+
+def find_series(files: Iterable[Path]) -> list[Series]:
+    """Group DICOM files into series and judge each.
+
+    Opens no pixel data, except to compare images that claim to be the same one.
+
+    Args:
+        files: files that `looks_like_dicom`; in any order, of any number of patients.
+
+    Returns:
+        One entry a scan, and one for each series that is none, in order of their first file.
+        A file with a header that cannot be parsed is an entry of its own, and condemns the CT
+        series of its folder, since it may be a slice of one.
+    """
+    groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
+    broken: list[Series] = []
+    with quiet_pydicom():
+        for path in sorted(files):
+            try:
+                found = _images(path)
+            except ScanRejected as error:
+                broken.append(_broken(path, error))
+                continue
+            for item in found:
+                groups[_group_key(item)].append(item)
+        series = [entry for group in groups.values() for entry in _judged_group(group)]
+    found_all = _unique_keys([*_condemned(series, broken), *broken])
+    return sorted(found_all, key=lambda entry: entry.files[0])
+
+
+def _images(path: Path) -> list[Slice]:
+    """The images of one file: one, the frames of a multi-frame CT, or none (DICOMDIR)."""
+    whole, dataset = read_header(path)
+    if whole.sop_class == DICOMDIR_CLASS:
+        return []
+    if not whole.sop_class and not whole.series_uid and whole.pixels == "absent":
+        raise ScanRejected("CORRUPT", "a DICOM file that ends before it says what it is")
+    if whole.sop_class not in ENHANCED_CLASSES:
+        return [whole]
+    try:
+        return frames_of(whole, dataset)
+    except ScanRejected as error:
+        # Kept with its identifiers, so that it is refused under its own series.
+        return [replace(whole, refused=(error.code, error.detail))]
+
+
+def _group_key(item: Slice) -> tuple[str, ...]:
+    """What the images of one series have in common."""
+    kind = "CT" if item.sop_class in CT_CLASSES else item.sop_class or item.modality
+    if item.series_uid:
+        return (item.patient_key, item.study_uid, item.series_uid, kind)
+    layout = item.layout
+    seen = (item.path.parent, item.orientation, item.spacing_mm, layout.rows, layout.columns)
+    return (item.patient_key, item.study_uid, kind, *map(str, seen))
+
+
+def _judged_group(group: Sequence[Slice]) -> list[Series]:
+    """The scans of one group of images, with their keys."""
+    first = group[0]
+    is_ct = first.sop_class in CT_CLASSES
+    modality = first.modality or ("CT" if is_ct else "")
+    files = _files(group)
+    key = first.series_uid or _content_key(files)
+    if not is_ct:
+        name = UID(first.sop_class).name if first.sop_class.startswith("1.2.840.10008.") else ""
+        reason = f"a CT image is wanted; got {len(files)} of {name or 'an unknown class'}"
+        return [Series(key, files, tuple(group), "NOT_CT", reason, modality, ())]
+    refused = [item.refused for item in group if item.refused]
+    if refused:
+        return [Series(key, files, tuple(group), *refused[0], modality, ())]
+    found = judge(group)
+    return [
+        Series(
+            key=key if len(found) == 1 else f"{key}#{index}",
+            files=_files(entry.slices),
+            slices=entry.slices,
+            code=entry.code,
+            reason=entry.reason,
+            modality=modality,
+            notes=entry.notes,
+        )
+        for index, entry in enumerate(found)
+    ]
+
+
+def _files(slices: Sequence[Slice]) -> tuple[Path, ...]:
+    """The files of the slices, in their order, each once."""
+    return tuple(dict.fromkeys(item.path for item in slices))
+
+
+def _content_key(files: Sequence[Path]) -> str:
+    """A digest of the files, the same in any order and under any names."""
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _broken(path: Path, error: ScanRejected) -> Series:
+    """A file that claims to be DICOM and cannot be parsed."""
+    key = "" if error.code == "UNREADABLE" else _content_key([path])
+    return Series(key or str(path), (path,), (), error.code, error.detail, "", ())
+
+
+def _condemned(series: Sequence[Series], broken: Sequence[Series]) -> list[Series]:
+    """Refuse accepted series with a broken file in one of their folders."""
+    folders: dict[Path, Series] = {entry.files[0].parent: entry for entry in broken}
+    judged = []
+    for entry in series:
+        near = next((folders[p.parent] for p in entry.files if p.parent in folders), None)
+        if near and not entry.code:
+            reason = f"a file beside the slices, perhaps one of them, is unusable: {near.reason}"
+            entry = replace(entry, code=near.code, reason=reason)
+        judged.append(entry)
+    return judged
+
+
+def _unique_keys(series: Sequence[Series]) -> list[Series]:
+    """Number the keys that several entries share: one UID in two studies, or for CT and others."""
+    shared = {key for key, count in Counter(entry.key for entry in series).items() if count > 1}
+    # The accepted one first, so that what lies beside a scan does not change the scan's id.
+    turns: Counter[str] = Counter()
+    numbered = []
+    for entry in sorted(series, key=lambda entry: (entry.code != "", entry.files)):
+        turn = turns[entry.key]
+        turns[entry.key] += 1
+        if entry.key in shared and turn:
+            entry = replace(entry, key=f"{entry.key}#{turn}")
+        numbered.append(entry)
+    return numbered

@@ -1,0 +1,81 @@
+"""The frames of an enhanced multi-frame CT, each as an image of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+from pydicom.dataset import Dataset
+
+from liverseg.dicom.header import Slice
+from liverseg.dicom.values import numbers, text, texts, value_of
+from liverseg.errors import ScanRejected
+
+MAX_FRAMES = 20_000  # as slices in a series (intake.md)
+
+
+def frames_of(whole: Slice, dataset: Dataset) -> list[Slice]:
+    """Every frame with its own position and rescale (PS3.3 C.7.6.16).
+
+    Args:
+        whole: what the file says of all frames.
+        dataset: the header of the file.
+
+    Returns:
+        One image a frame, in the order of the file.
+
+    Raises:
+        ScanRejected: UNSUPPORTED_MULTIFRAME when the functional groups do not give every frame
+            its groups, TOO_LARGE when there are too many frames.
+    """
+    count = whole.frames or 0
+    shared = value_of(dataset, "SharedFunctionalGroupsSequence") or []
+    per_frame = value_of(dataset, "PerFrameFunctionalGroupsSequence") or []
+    if count > MAX_FRAMES:
+        raise ScanRejected("TOO_LARGE", f"at most {MAX_FRAMES} frames are read; got {count}")
+    if count < 1 or len(per_frame) != count:
+        raise ScanRejected(
+            "UNSUPPORTED_MULTIFRAME",
+            f"every frame should have its functional groups; {count} frames, "
+            f"{len(per_frame)} groups",
+        )
+    common = shared[0] if len(shared) else Dataset()
+    return [_frame(whole, index, item, common) for index, item in enumerate(per_frame)]
+
+
+def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
+    """One frame: its own groups first, else the shared ones."""
+
+    def group(name: str) -> Dataset:
+        for source in (item, common):
+            sequence = value_of(source, name)
+            if sequence:
+                found: Dataset = sequence[0]
+                return found
+        return Dataset()
+
+    measures = group("PixelMeasuresSequence")
+    values = group("PixelValueTransformationSequence")
+    content = group("FrameContentSequence")
+    spacing = numbers(measures, "PixelSpacing", 2)
+    slope, intercept = numbers(values, "RescaleSlope", 1), numbers(values, "RescaleIntercept", 1)
+    frame_type = texts(group("CTImageFrameTypeSequence"), "FrameType")
+    kernel = text(group("CTReconstructionSequence"), "ConvolutionKernel")
+    kvp = text(group("CTXRayDetailsSequence"), "KVP")
+    acquisition = text(content, "FrameAcquisitionNumber")
+    # A stack is a volume of its own, and a temporal position a phase of it.
+    stack = (text(content, "StackID"), text(content, "TemporalPositionIndex"))
+    when = text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime")
+    return replace(
+        whole,
+        frame=index,
+        sop_uid=f"{whole.sop_uid}#{index}" if whole.sop_uid else "",
+        image_type=frame_type or whole.image_type,
+        spacing_mm=(spacing[1], spacing[0]) if spacing else None,
+        orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        slope=slope[0] if slope else None,
+        intercept=intercept[0] if intercept else None,
+        rescale_type=text(values, "RescaleType"),
+        phase=(acquisition, "/".join(chain(filter(None, stack))), kernel, kvp, when, ""),
+    )

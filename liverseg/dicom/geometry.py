@@ -1,0 +1,196 @@
+"""Where the slices of a series lie: their order along the normal, their affine, their gaps.
+
+Everything here is in the patient's LPS system of DICOM except what `affine_ras` returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liverseg.dicom.header import Slice
+from liverseg.errors import ScanRejected
+
+ORIENTATION_TOLERANCE = 1e-3  # between direction cosines of one series (intake.md: localizer)
+UNIT_TOLERANCE = 1e-2  # length of a direction cosine vector and its angle to the other
+SPACING_TOLERANCE = 0.01  # of the median gap: more is uneven (intake.md)
+ROUNDING_MM = 0.01  # positions written with two decimals are off by up to this much
+SAME_POSITION_MM = 0.01  # closer slices lie at one position
+MULTIPLE_TOLERANCE = 0.05  # a gap this close to a multiple of the median means missing slices
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# Names that cannot hold a patient: a technical word, up to five digits, a usual extension.
+HARMLESS_NAME = re.compile(
+    r"(?:(?:image|img|im|slice|file|ct|i|s|z)[-_]?)?\d{1,5}(?:\.(?:dcm|dicom|ima|img))?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def slice_name(path: Path, index: int, count: int) -> str:
+    """How a message names a slice: by its file when the name is harmless, else by its place.
+
+    Args:
+        path: the file.
+        index: of the slice in order of position, from 0.
+        count: of slices.
+    """
+    if HARMLESS_NAME.fullmatch(path.name):
+        return path.name
+    return f"slice {index + 1} of {count}"
+
+
+def require_position(slices: Sequence[Slice]) -> None:
+    """Check that every slice says where it lies.
+
+    Raises:
+        ScanRejected: NO_POSITION when position, orientation or pixel spacing is absent,
+            unparsable, not positive or no pair of directions at right angles.
+    """
+    for index, item in enumerate(slices):
+        where = f"in {slice_name(item.path, index, len(slices))}"
+        if item.position is None:
+            raise ScanRejected("NO_POSITION", f"no usable ImagePositionPatient {where}")
+        if item.orientation is None:
+            raise ScanRejected("NO_POSITION", f"no usable ImageOrientationPatient {where}")
+        if item.spacing_mm is None or min(item.spacing_mm) <= 0:
+            raise ScanRejected("NO_POSITION", f"PixelSpacing should be two lengths in mm {where}")
+        axes = np.reshape(item.orientation, (2, 3))
+        if np.abs(axes @ axes.T - np.eye(2)).max() > UNIT_TOLERANCE:
+            raise ScanRejected(
+                "NO_POSITION",
+                f"ImageOrientationPatient should be two unit vectors at right angles {where}",
+            )
+
+
+def plane_axes(item: Slice) -> NDArray[np.float64]:
+    """(2, 3) unit directions along a row and along a column of the slice."""
+    axes = np.reshape(np.asarray(item.orientation, dtype=np.float64), (2, 3))
+    unit: NDArray[np.float64] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    return unit
+
+
+def heights_mm(slices: Sequence[Slice]) -> NDArray[np.float64]:
+    """(N,) mm: the position of every slice along the normal of the first one."""
+    row, column = plane_axes(slices[0])
+    positions = np.array([item.position for item in slices], dtype=np.float64)
+    heights: NDArray[np.float64] = positions @ np.cross(row, column)
+    return heights
+
+
+def sorted_by_position(slices: Sequence[Slice]) -> list[Slice]:
+    """The slices in the order of their height; the order of equal heights does not change."""
+    order = np.argsort(heights_mm(slices), kind="stable")
+    return [slices[index] for index in order]
+
+
+def require_even_gaps(slices: Sequence[Slice]) -> None:
+    """Check that sorted slices lie on one line, at even steps.
+
+    Args:
+        slices: two or more, sorted by position, none at the position of another.
+
+    Raises:
+        ScanRejected: MISSING_SLICES when a gap is a multiple of the median, IRREGULAR_SPACING
+            when the gaps differ otherwise by more than SPACING_TOLERANCE or the slices are
+            shifted sideways; both name the neighbours and the gap in mm.
+    """
+    positions = np.array([item.position for item in slices], dtype=np.float64)
+    gaps = np.diff(heights_mm(slices))
+    median = float(np.median(gaps))
+    tolerance = max(SPACING_TOLERANCE * median, ROUNDING_MM)
+    uneven = np.flatnonzero(np.abs(gaps - median) > tolerance)
+    if uneven.size:
+        multiples = gaps[uneven] / median
+        nearest = np.rint(multiples)
+        whole = (nearest >= 2) & (np.abs(multiples - nearest) <= MULTIPLE_TOLERANCE)
+        if whole.all():
+            count = int((nearest - 1).sum())
+            message = _gap_message(slices, int(uneven[0]), gaps, median)
+            raise ScanRejected("MISSING_SLICES", f"{message}; {count} missing in all")
+        message = _gap_message(slices, int(uneven[np.argmax(np.abs(multiples - 1))]), gaps, median)
+        raise ScanRejected("IRREGULAR_SPACING", message)
+
+    # A constant sideways step is a tilted gantry; one that changes shears the volume unevenly.
+    row, column = plane_axes(slices[0])
+    sideways = positions @ np.stack([row, column], axis=1)
+    steps = np.diff(sideways, axis=0)
+    drift = np.abs(steps - np.median(steps, axis=0)).max(axis=1)
+    worst = int(drift.argmax())
+    if drift[worst] > tolerance:
+        below, above = _neighbours(slices, worst)
+        raise ScanRejected(
+            "IRREGULAR_SPACING",
+            f"slices should follow a straight line; {drift[worst]:.3f} mm sideways between "
+            f"{below} and {above}",
+        )
+
+
+def _neighbours(slices: Sequence[Slice], index: int) -> tuple[str, str]:
+    """The names of the two slices beside the gap of that index."""
+    count = len(slices)
+    below = slice_name(slices[index].path, index, count)
+    above = slice_name(slices[index + 1].path, index + 1, count)
+    if below == above:  # files of one name in two folders, or frames of one file
+        return f"slice {index + 1} of {count}", f"slice {index + 2} of {count}"
+    return below, above
+
+
+def _gap_message(
+    slices: Sequence[Slice], index: int, gaps: NDArray[np.float64], median: float
+) -> str:
+    """What was wanted, what was found and between which slices."""
+    below, above = _neighbours(slices, index)
+    return (
+        f"slices should be {median:.3f} mm apart; {gaps[index]:.3f} mm between {below} and {above}"
+    )
+
+
+def affine_ras(slices: Sequence[Slice]) -> NDArray[np.float64]:
+    """(4, 4) float64, voxel (column, row, slice) to RAS mm, of sorted slices.
+
+    The third column is the mean step between positions, so a tilted gantry gives a sheared affine
+    (PS3.3 C.7.6.2.1.1 gives the first two). One slice has no step: its third column is NaN.
+    """
+    row, column = plane_axes(slices[0])
+    spacing_mm = slices[0].spacing_mm
+    first = np.asarray(slices[0].position, dtype=np.float64)
+    last = np.asarray(slices[-1].position, dtype=np.float64)
+    if spacing_mm is None:
+        raise ValueError("the slices should have passed require_position")
+    affine = np.eye(4)
+    affine[:3, 0] = row * spacing_mm[0]
+    affine[:3, 1] = column * spacing_mm[1]
+    affine[:3, 2] = (last - first) / (len(slices) - 1) if len(slices) > 1 else np.nan
+    affine[:3, 3] = first
+    ras: NDArray[np.float64] = RAS_FROM_LPS @ affine
+    return ras
+
+
+def tilt_degrees(slices: Sequence[Slice]) -> float:
+    """The angle between the normal of the slices and the line they follow; NaN for one slice."""
+    if len(slices) < 2:
+        return float("nan")
+    row, column = plane_axes(slices[0])
+    first = np.asarray(slices[0].position, dtype=np.float64)
+    line = np.asarray(slices[-1].position, dtype=np.float64) - first
+    along = float(line @ np.cross(row, column))
+    sideways = float(np.hypot(line @ row, line @ column))
+    return float(np.degrees(np.arctan2(sideways, along)))
+
+
+def step_mm(slices: Sequence[Slice]) -> tuple[float, float, float]:
+    """(x, y, z) mm: the pixel spacing and the median gap; NaN where the slices do not say."""
+    nan = float("nan")
+    if not slices:
+        return nan, nan, nan
+    x, y = slices[0].spacing_mm or (nan, nan)
+    if len(slices) < 2 or any(item.position is None for item in slices):
+        return x, y, nan
+    if slices[0].orientation is None:
+        return x, y, nan
+    gaps = np.abs(np.diff(np.sort(heights_mm(slices))))
+    return x, y, float(np.median(gaps))

@@ -1,0 +1,299 @@
+"""Read the header of a DICOM file, never its pixels: what a series is judged by."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
+
+from liverseg.dicom.values import numbers, phase_values, text, texts, whole_number
+from liverseg.errors import ScanRejected
+
+PREAMBLE_BYTES = 128  # PS3.10 7.1: 128 bytes, then the letters DICM
+FIRST_GROUPS = (b"\x08\x00", b"\x02\x00")  # of a data set without a preamble, little endian
+FIRST_GROUPS_BIG = (b"\x00\x08", b"\x00\x02")
+UNDEFINED_LENGTH = 0xFFFFFFFF
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+NATIVE_SYNTAXES = frozenset((IMPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.1", BIG_ENDIAN))
+
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_KEYWORDS = (
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "AcquisitionDate",
+    "ContentDate",
+    "AcquisitionTime",
+    "ContentTime",
+    "AcquisitionDateTime",
+    "Modality",
+    "PatientID",
+    "KVP",
+    "ConvolutionKernel",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "FrameOfReferenceUID",
+    "TemporalPositionIdentifier",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "LossyImageCompression",
+)
+HEADER_TAGS = [Tag(keyword) for keyword in (*_KEYWORDS, *_GROUPS)]
+
+Pixels = Literal["whole", "absent", "short"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the stored values of one file lie in its pixel data (PS3.5 8).
+
+    Attributes:
+        offset: where native pixel data starts in the file, in bytes; None when it must be decoded.
+        length: of native pixel data as declared, in bytes; None when it must be decoded.
+        rows: values along a column of the image.
+        columns: values along a row of the image.
+        bits_allocated: of a stored value.
+        bits_stored: of a stored value, the others may hold anything.
+        high_bit: the highest of the stored bits.
+        signed: two's complement.
+        padding: stored values, lowest and highest, that mean "no data"; None when not given.
+    """
+
+    offset: int | None
+    length: int | None
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    padding: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One image: a file, or a frame of a multi-frame file.
+
+    Texts are "" and numbers None where the file does not say. Positions, directions and spacing
+    are in mm in the patient's LPS system, as in the file.
+    """
+
+    path: Path
+    frame: int | None
+    sop_class: str
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    patient_key: str
+    modality: str
+    image_type: tuple[str, ...]
+    transfer_syntax: str
+    photometric: str
+    frame_of_reference: str
+    spacing_mm: tuple[float, float] | None
+    orientation: tuple[float, ...] | None
+    position: tuple[float, ...] | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    phase: tuple[str, ...]
+    lossy: bool
+    frames: int | None
+    pixels: Pixels
+    layout: Layout
+    refused: tuple[str, str] | None = None  # code and reason that condemn the series
+
+
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from writing values of the files it reads to warnings and logs.
+
+    Its warnings quote what they warn of, which may be a patient's name. What matters in them is
+    judged here from the values themselves.
+    """
+    loggers = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "highdicom")]
+    were_disabled = [logger.disabled for logger in loggers]
+    was_mode = pydicom.config.settings.reading_validation_mode
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+        for logger in loggers:
+            logger.disabled = True
+        try:
+            yield
+        finally:
+            pydicom.config.settings.reading_validation_mode = was_mode
+            for logger, disabled in zip(loggers, were_disabled, strict=True):
+                logger.disabled = disabled
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Whether the first 132 or more bytes of a file are those of DICOM, with a preamble or not."""
+    if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+        return True
+    if len(head) < 16 or head[:2] not in (*FIRST_GROUPS, *FIRST_GROUPS_BIG):
+        return False
+    order = "<" if head[:2] in FIRST_GROUPS else ">"
+    element, length = struct.unpack(f"{order}HL", head[2:8])
+    explicit = head[4:6] in (b"UL", b"UI", b"CS", b"SH", b"LO", b"OB", b"DA", b"TM")
+    # The first elements of these groups are short: text that begins with a control byte is not.
+    return element <= 0x0070 and (explicit or length <= 128)
+
+
+def read_header(path: Path) -> tuple[Slice, Dataset]:
+    """The header of one DICOM file; call it inside `quiet_pydicom`.
+
+    Args:
+        path: a file whose head `looks_like_dicom`.
+
+    Returns:
+        The image, without what a multi-frame file says per frame, and the data set it came from.
+
+    Raises:
+        ScanRejected: CORRUPT when the header cannot be parsed, UNREADABLE when the operating
+            system does not let us read the file.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read_header(file, path)
+    except OSError as error:
+        raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
+    """The header of an open file."""
+    head = file.read(PREAMBLE_BYTES + 4)
+    file.seek(0)
+    has_preamble = head[PREAMBLE_BYTES:] == b"DICM"
+    try:
+        dataset = pydicom.dcmread(
+            file, stop_before_pixels=True, force=not has_preamble, specific_tags=HEADER_TAGS
+        )
+        syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
+        if not syntax:
+            syntax = BIG_ENDIAN if not dataset.original_encoding[1] else IMPLICIT_LITTLE_ENDIAN
+            if dataset.original_encoding == (False, True):
+                syntax = "1.2.840.10008.1.2.1"
+        pixels, place = _pixel_data(file, path, dataset, syntax)
+        return _slice(dataset, path, syntax, pixels, place), dataset
+    except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
+    except (EOFError, struct.error, NotImplementedError, RecursionError, IndexError) as error:
+        raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
+
+
+def _pixel_data(
+    file: BinaryIO, path: Path, dataset: Dataset, syntax: str
+) -> tuple[Pixels, tuple[int | None, int | None]]:
+    """Whether the pixel data is there and whole; where it starts and its length when native."""
+    if syntax == DEFLATED:
+        # The data set is inside one deflated stream: there is no place in the file to look at.
+        whole = pydicom.dcmread(path, specific_tags=["PixelData"], force=True)
+        return ("whole" if "PixelData" in whole else "absent"), (None, None)
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    start = file.tell()
+    element = file.read(12)
+    if len(element) < 12 or struct.unpack(f"{order}HH", element[:4]) != (0x7FE0, 0x0010):
+        return "absent", (None, None)
+    if implicit:
+        length, start = struct.unpack(f"{order}L", element[4:8])[0], start + 8
+    else:
+        length, start = struct.unpack(f"{order}L", element[8:12])[0], start + 12
+    size = os.fstat(file.fileno()).st_size
+    if length == UNDEFINED_LENGTH:
+        return "whole", (None, None)
+    return ("whole" if start + length <= size else "short"), (start, length)
+
+
+def _slice(
+    dataset: Dataset,
+    path: Path,
+    syntax: str,
+    pixels: Pixels,
+    place: tuple[int | None, int | None],
+) -> Slice:
+    """What the data set says, in plain values."""
+    spacing = numbers(dataset, "PixelSpacing", 2)
+    meta_class = getattr(dataset.file_meta, "MediaStorageSOPClassUID", "")
+    patient = text(dataset, "PatientID")
+    slope, intercept = numbers(dataset, "RescaleSlope", 1), numbers(dataset, "RescaleIntercept", 1)
+    return Slice(
+        path=path,
+        frame=None,
+        sop_class=text(dataset, "SOPClassUID") or str(meta_class or ""),
+        sop_uid=text(dataset, "SOPInstanceUID"),
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=text(dataset, "SeriesInstanceUID"),
+        patient_key=hashlib.sha256(patient.encode()).hexdigest() if patient else "",
+        modality=text(dataset, "Modality"),
+        image_type=texts(dataset, "ImageType"),
+        transfer_syntax=syntax,
+        photometric=text(dataset, "PhotometricInterpretation"),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
+        spacing_mm=(spacing[1], spacing[0]) if spacing else None,
+        orientation=numbers(dataset, "ImageOrientationPatient", 6),
+        position=numbers(dataset, "ImagePositionPatient", 3),
+        slope=slope[0] if slope else None,
+        intercept=intercept[0] if intercept else None,
+        rescale_type=text(dataset, "RescaleType"),
+        phase=phase_values(dataset),
+        lossy=text(dataset, "LossyImageCompression") == "01",
+        frames=whole_number(dataset, "NumberOfFrames"),
+        pixels=pixels,
+        layout=_layout(dataset, place if syntax in NATIVE_SYNTAXES else (None, None)),
+    )
+
+
+def _layout(dataset: Dataset, place: tuple[int | None, int | None]) -> Layout:
+    """The layout of the stored values; 0 where the file does not say."""
+    allocated = whole_number(dataset, "BitsAllocated") or 0
+    stored = whole_number(dataset, "BitsStored") or allocated
+    high_bit = whole_number(dataset, "HighBit")
+    padding = whole_number(dataset, "PixelPaddingValue")
+    limit = whole_number(dataset, "PixelPaddingRangeLimit")
+    ends = None
+    if padding is not None:
+        ends = (padding, padding if limit is None else limit)
+    return Layout(
+        offset=place[0],
+        length=place[1],
+        rows=whole_number(dataset, "Rows") or 0,
+        columns=whole_number(dataset, "Columns") or 0,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=stored - 1 if high_bit is None else high_bit,
+        signed=whole_number(dataset, "PixelRepresentation") == 1,
+        padding=(min(ends), max(ends)) if ends else None,
+    )

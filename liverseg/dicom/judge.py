@@ -1,0 +1,219 @@
+"""Judge the images of one CT series: which volumes they make, and why some make none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from liverseg.dicom.geometry import (
+    ORIENTATION_TOLERANCE,
+    require_even_gaps,
+    require_position,
+    slice_name,
+    sorted_by_position,
+)
+from liverseg.dicom.header import Slice
+from liverseg.dicom.pixels import require_decoder, stored_dtype
+from liverseg.dicom.split import MIN_SLICES, parts_of, without_duplicates
+from liverseg.errors import ScanRejected
+
+MAX_SLICES = 20_000
+MAX_VOXELS = 1 << 31
+SPACING_TOLERANCE = 1e-3  # relative, between the pixel spacings of one series
+ORIENTATION_DIGITS = 3  # decimals that tell one orientation from another
+# Words of ImageType that say what the pixels are (values are split at blanks and underscores).
+LOCALIZER_WORDS = frozenset(("LOCALIZER", "SCOUT", "TOPOGRAM"))
+PROJECTION_WORDS = frozenset(("MIP", "MINIP", "MAXIP", "PROJECTION", "VRT", "VOLREN", "SSD"))
+PROJECTION_PAIRS = frozenset((("MIN", "IP"), ("MAX", "IP")))
+REFORMAT_WORDS = frozenset(("MPR", "REFORMATTED", "CPR"))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Slices that make a volume, or the code and the reason why they do not."""
+
+    slices: tuple[Slice, ...]
+    code: str
+    reason: str
+    notes: tuple[str, ...]
+
+
+def judge(slices: Sequence[Slice]) -> list[Judged]:
+    """Judge the CT images of one series; call it inside `quiet_pydicom`.
+
+    Args:
+        slices: images of CT classes under one series UID, in the order of their files.
+
+    Returns:
+        One entry a volume, accepted or refused; one in all when the series is refused as a whole.
+    """
+    notes: list[str] = []
+    try:
+        _require_images(slices)
+        scan = _without_localizers(slices, notes)
+        _require_pixels(scan)
+        scan, copies = without_duplicates(scan)
+        if copies:
+            notes.append(f"{copies} files were copies of others and were left out")
+        require_position(scan)
+        stacks = _by_orientation(scan, notes)
+        parts = [part for stack in stacks for part in parts_of(stack)]
+    except ScanRejected as error:
+        return [Judged(tuple(slices), error.code, error.detail, tuple(notes))]
+    if len(parts) > 1:
+        notes.append(f"one of {len(parts)} volumes under one SeriesInstanceUID")
+    return [_judged_part(part, notes) for part in parts]
+
+
+def _judged_part(part: Sequence[Slice], notes: Sequence[str]) -> Judged:
+    """The verdict on slices that should be one volume."""
+    part = sorted_by_position(part)
+    try:
+        _require_one_matrix(part)
+        _require_size(part)
+        require_even_gaps(part)
+        for syntax in {item.transfer_syntax for item in part}:
+            require_decoder(syntax)
+        for index, item in enumerate(part):
+            stored_dtype(item.layout, slice_name(item.path, index, len(part)))
+    except ScanRejected as error:
+        return Judged(tuple(part), error.code, error.detail, tuple(notes))
+    return Judged(tuple(part), "", "", (*notes, *_remarks(part)))
+
+
+def _words(item: Slice) -> list[str]:
+    """The words of ImageType, in capitals."""
+    return [word for value in item.image_type for word in value.upper().replace("_", " ").split()]
+
+
+def _require_images(slices: Sequence[Slice]) -> None:
+    """Refuse what has the class of a CT but is no grey image of it."""
+    if all(item.pixels == "absent" for item in slices):
+        raise ScanRejected("NOT_CT", "a CT series should have pixel data; no file has any")
+    if any(item.photometric not in ("MONOCHROME1", "MONOCHROME2", "") for item in slices):
+        raise ScanRejected("NOT_CT", "a CT should be grey; the images are in colour")
+    for item in slices:
+        if item.frame is None and (item.frames or 1) > 1:
+            raise ScanRejected(
+                "UNSUPPORTED_MULTIFRAME",
+                f"a CT image should be one frame; got {item.frames} without a place for each",
+            )
+    projections = sum(map(_is_projection, slices))
+    if projections:
+        raise ScanRejected(
+            "PROJECTION", f"a volume should be slices; {projections} images are projections"
+        )
+
+
+def _is_projection(item: Slice) -> bool:
+    """Whether ImageType says that a slab was projected onto the image."""
+    words = _words(item)
+    pairs = set(pairwise(words))
+    return bool(PROJECTION_WORDS.intersection(words) or PROJECTION_PAIRS & pairs)
+
+
+def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
+    """The slices that ImageType does not call a scout."""
+    kept = [item for item in slices if not LOCALIZER_WORDS.intersection(_words(item))]
+    if not kept:
+        raise ScanRejected("LOCALIZER", f"{len(slices)} localizer images and no other")
+    if len(kept) < len(slices):
+        notes.append(f"{len(slices) - len(kept)} localizer images were left out")
+    return kept
+
+
+def _by_orientation(slices: Sequence[Slice], notes: list[str]) -> list[list[Slice]]:
+    """The stacks of one orientation that are large enough; few slices askew are localizers."""
+    keys = [np.round(item.orientation or (), ORIENTATION_DIGITS) for item in slices]
+    left = list(range(len(slices)))
+    stacks: list[list[Slice]] = []
+    while left:
+        common = Counter(tuple(keys[index]) for index in left).most_common(1)[0][0]
+        # Rounding puts close orientations into two bins: gather by distance from the commonest.
+        reference = next(slices[index] for index in left if tuple(keys[index]) == common)
+        near = [index for index in left if _is_parallel(slices[index], reference)]
+        stacks.append([slices[index] for index in near])
+        left = [index for index in left if index not in set(near)]
+    stacks.sort(key=len, reverse=True)
+    large = [stack for stack in stacks if len(stack) >= MIN_SLICES] or stacks[:1]
+    askew = sum(map(len, stacks)) - sum(map(len, large))
+    if askew:
+        notes.append(f"{askew} images of another orientation were left out, as localizers")
+    return large
+
+
+def _is_parallel(item: Slice, other: Slice) -> bool:
+    """Whether two slices have the same orientation."""
+    difference = np.subtract(item.orientation, other.orientation)  # type: ignore[arg-type]
+    return bool(np.abs(difference).max() <= ORIENTATION_TOLERANCE)
+
+
+def _require_pixels(slices: Sequence[Slice]) -> None:
+    """Refuse a series of which a file ends before its pixels do."""
+    for index, item in enumerate(slices):
+        if item.pixels != "whole" or _pixels_missing(item):
+            name = slice_name(item.path, index, len(slices)).replace("slice", "file")
+            raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}")
+
+
+def _pixels_missing(item: Slice) -> bool:
+    """Whether native pixel data is declared shorter than the matrix needs."""
+    layout = item.layout
+    if layout.length is None:
+        return False
+    needed = layout.rows * layout.columns * (layout.bits_allocated // 8) * (item.frames or 1)
+    return layout.length < needed
+
+
+def _require_one_matrix(slices: Sequence[Slice]) -> None:
+    """Refuse slices of different rows, columns or pixel spacing."""
+    checks: tuple[tuple[str, Callable[[Slice], tuple[float, ...]]], ...] = (
+        ("rows and columns", lambda item: (item.layout.rows, item.layout.columns)),
+        ("pixel spacing", lambda item: item.spacing_mm or ()),
+    )
+    first = slices[0]
+    for index, item in enumerate(slices):
+        for what, of in checks:
+            if not np.allclose(of(item), of(first), rtol=SPACING_TOLERANCE, atol=0):
+                wanted, got = " x ".join(f"{v:g}" for v in of(first)), of(item)
+                raise ScanRejected(
+                    "MIXED_MATRIX",
+                    f"slices should have one {what}; {wanted} at first, "
+                    f"{' x '.join(f'{v:g}' for v in got)} in "
+                    f"{slice_name(item.path, index, len(slices))}",
+                )
+
+
+def _require_size(slices: Sequence[Slice]) -> None:
+    """Refuse a volume that is too small or too large."""
+    count = len(slices)
+    if count < MIN_SLICES:
+        raise ScanRejected(
+            "TOO_FEW_SLICES", f"at least {MIN_SLICES} slices are needed; got {count}"
+        )
+    layout = slices[0].layout
+    if min(layout.rows, layout.columns) < 1:
+        raise ScanRejected("CORRUPT", "rows and columns should be positive")
+    if count > MAX_SLICES:
+        raise ScanRejected("TOO_LARGE", f"at most {MAX_SLICES} slices are read; got {count}")
+    voxels = count * layout.rows * layout.columns
+    if voxels > MAX_VOXELS:
+        raise ScanRejected("TOO_LARGE", f"at most {MAX_VOXELS} voxels are read; got {voxels}")
+
+
+def _remarks(slices: Sequence[Slice]) -> list[str]:
+    """What a reader of the report should know of an accepted volume."""
+    remarks = []
+    if any(item.lossy for item in slices):
+        remarks.append("the images were compressed with loss")
+    if any(REFORMAT_WORDS.intersection(_words(item)) for item in slices):
+        remarks.append("a reformatted series (MPR)")
+    if any(item.frame_of_reference == "" for item in slices):
+        remarks.append("no frame of reference: no DICOM SEG")
+    if any("" in (item.sop_uid, item.series_uid, item.study_uid) for item in slices):
+        remarks.append("blank identifiers: no DICOM SEG")
+    return remarks

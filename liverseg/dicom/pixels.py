@@ -1,0 +1,170 @@
+"""The stored values of one DICOM image: read in place when native, decoded when compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
+
+from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES, Layout, Slice
+from liverseg.errors import ScanRejected
+
+# Which decoder reads which compression, and the package it comes from. GDCM for JPEG lossless:
+# pylibjpeg-libjpeg up to 2.5.0 decodes legal wrap-around differences wrongly. CharLS (pyjpegls)
+# for JPEG-LS: it refuses corrupt data instead of repairing it.
+JPEG_LS = frozenset(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"))
+JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
+JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))
+RLE = "1.2.840.10008.1.2.5"
+DECODERS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(JPEG, ("gdcm", "python-gdcm")),
+    **dict.fromkeys(JPEG_LS, ("pyjpegls", "pyjpegls")),
+    **dict.fromkeys(JPEG_2000, ("pylibjpeg", "pylibjpeg-openjpeg")),
+    RLE: ("pydicom", "pydicom"),
+}
+END_OF_IMAGE = b"\xff\xd9"  # the last two bytes of every JPEG, JPEG-LS and JPEG 2000 stream
+ALLOCATED_BITS = (8, 16, 32)
+
+
+def require_decoder(transfer_syntax: str) -> None:
+    """Check that pixel data of this transfer syntax can be read.
+
+    Raises:
+        ScanRejected: UNSUPPORTED_TRANSFER_SYNTAX, with the UID and the package that would read it.
+    """
+    if transfer_syntax in NATIVE_SYNTAXES or transfer_syntax == DEFLATED:
+        return
+    shown = transfer_syntax if _is_standard_uid(transfer_syntax) else "a private one"
+    if transfer_syntax not in DECODERS:
+        raise ScanRejected(
+            "UNSUPPORTED_TRANSFER_SYNTAX",
+            f"no package for the transfer syntax {shown} is known here",
+        )
+    plugin, package = DECODERS[transfer_syntax]
+    try:
+        available = get_decoder(transfer_syntax).available_plugins
+    except NotImplementedError:
+        available = ()
+    if plugin not in available:
+        raise ScanRejected(
+            "UNSUPPORTED_TRANSFER_SYNTAX", f"the transfer syntax {shown} needs {package}"
+        )
+
+
+def _is_standard_uid(uid: str) -> bool:
+    """Whether a UID is the standard's own, and so holds nothing of a hospital."""
+    return uid.startswith("1.2.840.10008.") and uid.replace(".", "").isdigit()
+
+
+def read_stored(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]:
+    """The stored values of one image, garbage outside the stored bits removed.
+
+    Args:
+        item: an image; call it inside `quiet_pydicom`.
+        name: how a message names the slice.
+        opened: multi-frame files that are read already, kept here between their frames.
+
+    Returns:
+        (rows, columns), int8 to int32 or uint8 to uint32.
+
+    Raises:
+        ScanRejected: TRUNCATED when the file ends before its pixels, CORRUPT when they cannot be
+            decoded, UNREADABLE when the operating system does not let us read the file.
+    """
+    layout = item.layout
+    dtype = stored_dtype(layout, name)
+    try:
+        if layout.offset is not None:
+            big = item.transfer_syntax == BIG_ENDIAN
+            values = _read_native(item, dtype.newbyteorder(">" if big else "<"), name)
+        else:
+            values = _decode(item, name, opened).reshape(layout.rows, layout.columns)
+    except OSError as error:
+        raise ScanRejected("UNREADABLE", f"{name} could not be read: {error.strerror}") from error
+    return without_garbage(values.astype(dtype, copy=False), layout)
+
+
+def stored_dtype(layout: Layout, name: str) -> np.dtype[Any]:
+    """The native type of the stored values.
+
+    Raises:
+        ScanRejected: CORRUPT when the header gives impossible numbers of bits.
+    """
+    allocated, stored = layout.bits_allocated, layout.bits_stored
+    if allocated not in ALLOCATED_BITS or not stored <= layout.high_bit + 1 <= allocated:
+        raise ScanRejected(
+            "CORRUPT",
+            f"bits allocated, stored and high bit should fit each other; got {allocated}, "
+            f"{stored} and {layout.high_bit} in {name}",
+        )
+    return np.dtype(f"{'i' if layout.signed else 'u'}{allocated // 8}")
+
+
+def without_garbage(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Keep the stored bits of native-endian values only, with their sign.
+
+    Bits above the high bit may hold an overlay or anything else (PS3.5 8.1.1).
+    """
+    above = layout.bits_allocated - 1 - layout.high_bit
+    unused = layout.bits_allocated - layout.bits_stored
+    if unused == 0:
+        return values
+    kept: NDArray[Any] = (values << above) >> unused
+    return kept
+
+
+def _read_native(item: Slice, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    """The pixels at the place that the header scan found."""
+    layout = item.layout
+    count = layout.rows * layout.columns
+    with item.path.open("rb") as file:
+        file.seek((layout.offset or 0) + (item.frame or 0) * count * dtype.itemsize)
+        values = np.fromfile(file, dtype=dtype, count=count)
+    if values.size < count:
+        raise ScanRejected("TRUNCATED", f"{count} pixels should follow; {values.size} in {name}")
+    return values.reshape(layout.rows, layout.columns)
+
+
+def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]:
+    """The pixels of a compressed or deflated file."""
+    frame = item.frame or 0
+    try:
+        dataset = opened.get(item.path) or pydicom.dcmread(item.path, force=True)
+        if item.frame is not None:
+            opened[item.path] = dataset
+        if "PixelData" not in dataset:
+            raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}")
+        if item.transfer_syntax == DEFLATED:
+            dtype = stored_dtype(item.layout, name).newbyteorder("<")
+            count = item.layout.rows * item.layout.columns
+            start = frame * count * dtype.itemsize
+            return np.frombuffer(dataset.PixelData, dtype=dtype, count=count, offset=start)
+        _require_end_of_image(dataset.PixelData, item.transfer_syntax, name)
+        decoded, _ = get_decoder(item.transfer_syntax).as_array(
+            dataset,
+            index=frame,
+            decoding_plugin=DECODERS[item.transfer_syntax][0],
+            raw=True,
+        )
+    except (InvalidDicomError, EOFError) as error:
+        raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}") from error
+    except (ValueError, RuntimeError, AttributeError, NotImplementedError, KeyError) as error:
+        raise ScanRejected("CORRUPT", f"the pixel data of {name} cannot be decoded") from error
+    if decoded.size != item.layout.rows * item.layout.columns:
+        raise ScanRejected("CORRUPT", f"{name} should decode to its rows and columns")
+    return decoded
+
+
+def _require_end_of_image(pixel_data: bytes, transfer_syntax: str, name: str) -> None:
+    """Refuse a stream without its last marker: decoders fill what is missing, in silence."""
+    if transfer_syntax == RLE:
+        return
+    tail = pixel_data[-16:].removesuffix(b"\xfe\xff\xdd\xe0\0\0\0\0").rstrip(b"\0")
+    if not tail.endswith(END_OF_IMAGE):
+        raise ScanRejected("TRUNCATED", f"the compressed image should be whole in {name}")

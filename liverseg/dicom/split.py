@@ -1,0 +1,181 @@
+"""Take the slices of one series apart: duplicates, and phases that share a SeriesInstanceUID."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm, slice_name
+from liverseg.dicom.header import Slice
+from liverseg.dicom.pixels import read_stored
+from liverseg.dicom.values import PART_KEYWORDS, PHASE_KEYWORDS
+from liverseg.errors import ScanRejected
+
+MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
+RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
+
+
+def without_duplicates(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
+    """Keep one of every image that is there several times.
+
+    Args:
+        slices: of one series; call it inside `quiet_pydicom`.
+
+    Returns:
+        The slices left, in their order, and how many were left out.
+
+    Raises:
+        ScanRejected: DUPLICATE_CONFLICT when images of one SOPInstanceUID differ in their pixels,
+            position or rescale.
+    """
+    kept: dict[str, Slice] = {}
+    left: list[Slice] = []
+    for item in slices:
+        # Without identifiers only equal files are the same image.
+        identity = item.sop_uid or _digest(item)
+        first = kept.setdefault(identity, item)
+        if first is item:
+            left.append(item)
+        elif not _same_image(first, item):
+            index = left.index(first)
+            raise ScanRejected(
+                "DUPLICATE_CONFLICT",
+                "images of one SOPInstanceUID should be equal; "
+                f"{slice_name(first.path, index, len(slices))} has a copy that differs",
+            )
+    return left, len(slices) - len(left)
+
+
+def _digest(item: Slice) -> str:
+    """SHA-256 of the file, and the frame."""
+    return f"{hashlib.sha256(item.path.read_bytes()).hexdigest()}#{item.frame}"
+
+
+def _same_image(first: Slice, second: Slice) -> bool:
+    """Whether two images have equal pixels at one place; equal files are, without decoding."""
+    if first.path == second.path:
+        return first.frame == second.frame
+    if first.path.read_bytes() == second.path.read_bytes():
+        return True
+    said = [
+        (item.position, item.orientation, item.slope, item.intercept) for item in (first, second)
+    ]
+    if said[0] != said[1]:
+        return False
+    stored = [read_stored(item, "a duplicate", {}) for item in (first, second)]
+    return np.array_equal(stored[0], stored[1])
+
+
+def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Split a series that holds several volumes.
+
+    Reconstructions (kernel, kVp) and acquisitions that interleave are always split; otherwise a
+    series is split only when positions repeat. Times that run on from slice to slice are no
+    reason: by time, the first image of every position makes the first part, and so on, when the
+    parts follow one another.
+
+    Args:
+        slices: with positions, of one orientation.
+
+    Returns:
+        One list a volume: one when there is nothing to split.
+
+    Raises:
+        ScanRejected: AMBIGUOUS_POSITIONS when positions repeat and no tag separates them.
+    """
+    for keyword in RECONSTRUCTION_KEYWORDS:
+        by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
+        if len(by_value) > 1:
+            return [part for group in by_value for part in parts_of(group)]
+    by_value = _by_value(slices, PHASE_KEYWORDS.index("AcquisitionNumber"))
+    if len(by_value) > 1 and _interleave(by_value):
+        return [part for group in by_value for part in parts_of(group)]
+
+    heights = heights_mm(slices)
+    places = _place_numbers(heights)
+    most = int(np.bincount(places).max())
+    if most == 1:
+        return [list(slices)]
+    for index in range(len(PART_KEYWORDS)):
+        by_value = _by_value(slices, index)
+        if len(by_value) > 1 and all(_is_single(group) for group in by_value):
+            return by_value
+    for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
+        by_time = _by_time(slices, places.tolist(), index)
+        if by_time:
+            return by_time
+    repeated = int(np.bincount(places).argmax())
+    where = heights[places == repeated][0] - heights.min()
+    raise ScanRejected(
+        "AMBIGUOUS_POSITIONS",
+        f"every position should hold one slice; {most} at {where:.3f} mm above the lowest, and "
+        "no acquisition, phase, kernel, kVp or time tells them apart",
+    )
+
+
+def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
+    """The slices by one of their phase values, in the order of the values."""
+    groups: dict[str, list[Slice]] = defaultdict(list)
+    for item in slices:
+        groups[item.phase[index]].append(item)
+    return [groups[value] for value in sorted(groups, key=_natural)]
+
+
+def _natural(value: str) -> tuple[float, str]:
+    """Numbers in their order, then texts."""
+    try:
+        return float(value), value
+    except ValueError:
+        return float("inf"), value
+
+
+def _place_numbers(
+    heights: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """(N,) the rank of each slice's position; one rank for positions that are the same."""
+    order = np.argsort(heights, kind="stable")
+    ranks = np.cumsum(np.diff(heights[order], prepend=heights[order[:1]]) > SAME_POSITION_MM)
+    places = np.empty(len(heights), dtype=np.int64)
+    places[order] = ranks
+    return places
+
+
+def _is_single(slices: Sequence[Slice]) -> bool:
+    """Whether a part is a volume by itself: enough slices, no position twice."""
+    places = _place_numbers(heights_mm(slices))
+    return len(slices) >= MIN_SLICES and int(np.bincount(places).max()) == 1
+
+
+def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:
+    """Whether two volumes of enough slices reach into each other's range."""
+    reference = groups[0][0]
+    ranges = []
+    for group in groups:
+        if len(group) < MIN_SLICES:
+            return False
+        heights = heights_mm([reference, *group])[1:]
+        ranges.append((float(heights.min()), float(heights.max())))
+    ranges.sort()
+    return any(after[0] < before[1] for before, after in pairwise(ranges))
+
+
+def _by_time(slices: Sequence[Slice], places: Sequence[int], index: int) -> list[list[Slice]]:
+    """The slices as phases that follow one another in time; [] when they do not."""
+    rounds: list[list[Slice]] = []
+    seen: Counter[int] = Counter()
+    order = sorted(range(len(slices)), key=lambda i: slices[i].phase[index])
+    for number in order:
+        if not slices[number].phase[index]:
+            return []
+        turn = seen[places[number]]
+        seen[places[number]] += 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(slices[number])
+    times = [[item.phase[index] for item in part] for part in rounds]
+    apart = all(max(a) < min(b) for a, b in pairwise(times))
+    return rounds if apart and all(len(part) >= MIN_SLICES for part in rounds) else []

@@ -1,0 +1,73 @@
+"""Plain Python values of DICOM elements: None or "" where an element is absent or nonsense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+# What may differ between two phases or reconstructions under one SeriesInstanceUID. The first
+# four are names of a part, the last two are times.
+PART_KEYWORDS = (
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "ConvolutionKernel",
+    "KVP",
+)
+TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time
+PHASE_KEYWORDS = (*PART_KEYWORDS, *TIME_KEYWORDS)
+
+
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """The element's value as pydicom has it; None when absent, empty or impossible to parse."""
+    try:
+        value = dataset.get(keyword)
+    except (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError):
+        return None
+    return None if value is None or value == "" else value
+
+
+def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """The element's values as stripped texts; () when absent."""
+    value = value_of(dataset, keyword)
+    if value is None:
+        return ()
+    several = not isinstance(value, (str, bytes)) and isinstance(value, Sequence)
+    return tuple(str(item).strip(" \0") for item in (value if several else (value,)))
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    r"""The element's value as one text, several values joined by a backslash; "" when absent."""
+    return "\\".join(texts(dataset, keyword))
+
+
+def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """The element's `count` finite numbers; None when absent, unparsable or of another count."""
+    try:
+        found = tuple(float(item) for item in texts(dataset, keyword))
+    except ValueError:
+        return None
+    return found if len(found) == count and all(map(math.isfinite, found)) else None
+
+
+def whole_number(dataset: Dataset, keyword: str) -> int | None:
+    """The element's whole number; None when absent or no number."""
+    value = value_of(dataset, keyword)
+    if isinstance(value, bytes):  # US or SS, before pydicom knows which
+        return int.from_bytes(value, "little" if dataset.original_encoding[1] else "big")
+    try:
+        return None if value is None else int(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def phase_values(dataset: Dataset) -> tuple[str, ...]:
+    """The values of PHASE_KEYWORDS; times as digits that sort, with the date before them."""
+    parts = [text(dataset, keyword) for keyword in PART_KEYWORDS]
+    times = []
+    for keyword in TIME_KEYWORDS:
+        date, time = text(dataset, f"{keyword}Date"), text(dataset, f"{keyword}Time")
+        times.append(f"{date}{time}" if time else "")
+    return (*parts, *times)

@@ -1,0 +1,118 @@
+"""Read the slices of one series into an HU volume: every voxel at its place, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from liverseg.dicom.geometry import affine_ras, slice_name, tilt_degrees
+from liverseg.dicom.header import Slice, quiet_pydicom
+from liverseg.dicom.pixels import read_stored
+from liverseg.errors import ScanRejected
+
+HU_MIN, HU_MAX = -32768, 32767  # int16
+AIR_HU = -1024  # what "no data" becomes when its own value does not fit int16
+TILT_NOTED_DEGREES = 0.1
+# What uncalibrated values must show to be taken as HU all the same (intake.md: no rescale).
+PLAUSIBLE_AIR_HU = -900
+PLAUSIBLE_LOW_HU = -200
+PLAUSIBLE_LOW_PERCENTILE = 0.5
+
+
+def read_volume(
+    slices: Sequence[Slice],
+) -> tuple[NDArray[np.int16], NDArray[np.float64], tuple[str, ...]]:
+    """Read an accepted series.
+
+    Args:
+        slices: sorted by position, as `discover` accepts them.
+
+    Returns:
+        image: (X, Y, Z) int16, HU; X along a row, contiguous in X first, as NIfTI stores it.
+        affine: (4, 4) float64, voxel to RAS mm; sheared for a tilted gantry.
+        notes: what a reader of the report should know.
+
+    Raises:
+        ScanRejected: TRUNCATED, CORRUPT or UNREADABLE, naming the slice; HU_IMPLAUSIBLE when a
+            value does not fit int16; NO_RESCALE or HU_IMPLAUSIBLE when the values are not
+            declared as HU and do not look like it.
+    """
+    layout = slices[0].layout
+    # Slice after slice in memory: each is one block, and the transpose is NIfTI's own order.
+    by_slice = np.empty((len(slices), layout.rows, layout.columns), dtype=np.int16)
+    opened: dict[Path, Dataset] = {}
+    with quiet_pydicom():
+        for index, item in enumerate(slices):
+            name = slice_name(item.path, index, len(slices))
+            read_hu(item, name, by_slice[index], opened)
+    image = by_slice.transpose(2, 1, 0)  # (X, Y, Z)
+    _require_hu(slices, image)
+    notes = []
+    tilt = tilt_degrees(slices)
+    if tilt > TILT_NOTED_DEGREES:
+        notes.append(f"gantry tilt of {tilt:.1f} degrees")
+    return image, affine_ras(slices), tuple(notes)
+
+
+def read_hu(item: Slice, name: str, out: NDArray[np.int16], opened: dict[Path, Dataset]) -> None:
+    """Read one image as HU into `out`, (rows, columns); see `read_volume` for what it raises."""
+    stored = read_stored(item, name, opened)
+    slope = 1.0 if item.slope is None else item.slope
+    intercept = 0.0 if item.intercept is None else item.intercept
+    ends = [int(limit) * slope + intercept for limit in (stored.min(), stored.max())]
+    if slope == 1 and intercept.is_integer() and ends[0] >= HU_MIN and ends[1] <= HU_MAX:
+        # The sums fit int16, so adding modulo 2^16 is exact, whatever the type of the values.
+        np.copyto(out, stored, casting="unsafe")
+        if intercept:
+            wrapping = out.view(np.uint16)
+            wrapping += np.uint16(int(intercept) % (1 << 16))
+        return
+    hu = np.rint(stored * np.float64(slope) + intercept)
+    outside = (hu < HU_MIN) | (hu > HU_MAX)
+    if outside.any():
+        if not is_padding(stored[outside], item).all():
+            raise ScanRejected(
+                "HU_IMPLAUSIBLE",
+                f"HU should fit 16 bits; got {hu.min():.0f} to {hu.max():.0f} in {name}",
+            )
+        hu[outside] = AIR_HU
+    np.copyto(out, hu, casting="unsafe")
+
+
+def is_padding(stored: NDArray[Any], item: Slice) -> NDArray[np.bool_]:
+    """Which stored values mean "no data"; written with either sign, so compared modulo 2^bits."""
+    if item.layout.padding is None:
+        return np.zeros(stored.shape, dtype=np.bool_)
+    modulus = 1 << item.layout.bits_allocated
+    low, high = item.layout.padding
+    span = high - low
+    return (stored.astype(np.int64) - low) % modulus <= span
+
+
+def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
+    """Refuse values that are not declared as HU and do not look like it."""
+    undeclared = any(item.intercept is None or item.slope is None for item in slices)
+    other = any(item.rescale_type not in ("", "HU") for item in slices)
+    if not undeclared and not other:
+        return
+    # A count of the 65,536 values instead of a sort, slice by slice: no copy of the volume.
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for index in range(image.shape[2]):
+        unsigned = image[:, :, index].ravel(order="K").view(np.uint16)
+        counts += np.bincount(unsigned, minlength=1 << 16)
+    counts = np.roll(counts, 1 << 15)  # from the lowest HU up
+    rank = PLAUSIBLE_LOW_PERCENTILE / 100 * image.size
+    low_hu = HU_MIN + int(np.searchsorted(counts.cumsum(), rank))
+    if image.min() < PLAUSIBLE_AIR_HU and low_hu < PLAUSIBLE_LOW_HU:
+        return
+    what = f"values from {image.min()} to {image.max()} without air below {PLAUSIBLE_AIR_HU} HU"
+    if undeclared:
+        raise ScanRejected(
+            "NO_RESCALE", f"RescaleSlope and RescaleIntercept should be given; {what}"
+        )
+    raise ScanRejected("HU_IMPLAUSIBLE", f"RescaleType should be HU; {what}")

@@ -1,0 +1,251 @@
+"""Judge a NIfTI file by its header, then read it as an HU volume, or refuse it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from liverseg.errors import ScanRejected
+
+GZIP_MAGIC = b"\x1f\x8b"
+HEADER_SIZES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # bytes; also the first number
+MAGICS = {348: (344, b"n+1\0"), 540: (4, b"n+2\0\r\n\x1a\n")}  # of a single file
+SPATIAL_UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}  # low 3 bits of xyzt_units
+ALLOWED_UNITS = (0, 2)
+NUMBER_TYPES = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280)  # 8 to 64 bits, float 32 and 64
+MAX_VOXELS = 1 << 31
+MAX_RATIO = 200  # bytes of data to bytes of a gzip file
+MAX_FILE_BYTES = 4 << 30
+MIN_SLICES = 8
+ZOOM_TOLERANCE = 0.01  # between the affine's spacing and pixdim, relative
+HU_MIN, HU_MAX = -32768, 32767  # int16
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """What a NIfTI file says of its volume.
+
+    Attributes:
+        shape: (X, Y, Z) voxels.
+        spacing_mm: (x, y, z), of the affine.
+        affine: (4, 4) float64, voxel to RAS mm.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: NDArray[np.float64]
+
+
+def looks_like_nifti(path: Path, head: bytes) -> bool:
+    """Whether a file is a single-file NIfTI by its content, or at least by its name.
+
+    Args:
+        path: a name ending in .nii or .nii.gz is enough: a bad NIfTI is refused as one.
+        head: the first 512 bytes, decompressed by `decompressed_head` when it is gzip.
+    """
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return True
+    return _header_size(head) is not None
+
+
+def decompressed_head(head: bytes) -> bytes:
+    """The first bytes of what a gzip head holds; the head itself when it is no gzip."""
+    if not head.startswith(GZIP_MAGIC):
+        return head
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, 512)
+    except zlib.error:
+        return b""
+
+
+def _header_size(head: bytes) -> int | None:
+    """348 for NIfTI-1, 540 for NIfTI-2, None for anything else."""
+    for size, (offset, magic) in MAGICS.items():
+        if head[offset : offset + len(magic)] == magic:
+            return size
+    return None
+
+
+def read_nifti_header(path: Path) -> NiftiHeader:
+    """Read and judge the header alone.
+
+    Args:
+        path: a .nii or .nii.gz.
+
+    Returns:
+        The geometry of a volume that can be read.
+
+    Raises:
+        ScanRejected: BAD_NIFTI, TOO_FEW_SLICES, TOO_LARGE, TRUNCATED, CORRUPT or UNREADABLE.
+    """
+    header, file_bytes, packed = _header(path)
+    shape = _volume_shape(header)
+    _require_geometry(header)
+    if min(shape) < MIN_SLICES:
+        raise ScanRejected(
+            "TOO_FEW_SLICES", f"at least {MIN_SLICES} voxels a side are needed; got {shape}"
+        )
+    _require_size(header, shape, file_bytes, packed)
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise ScanRejected("BAD_NIFTI", "the affine should have an inverse")
+    zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    pixdim = np.asarray(header.get_zooms()[:3], dtype=np.float64)
+    if not np.allclose(zooms, pixdim, rtol=ZOOM_TOLERANCE, atol=0):
+        raise ScanRejected(
+            "BAD_NIFTI",
+            f"the affine's spacing should be that of pixdim; got {_triple(zooms)} and "
+            f"{_triple(pixdim)} mm",
+        )
+    x, y, z = (float(value) for value in zooms)
+    return NiftiHeader(shape, (x, y, z), affine)
+
+
+def _triple(values: NDArray[np.float64]) -> str:
+    """Three numbers for a message."""
+    return " x ".join(f"{value:g}" for value in values)
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file, decompressed when it is gzip."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP_MAGIC
+    return cast(BinaryIO, gzip.open(path, "rb") if packed else path.open("rb"))
+
+
+def _header(path: Path) -> tuple[Any, int, bool]:
+    """The nibabel header, the size of the file in bytes and whether it is compressed."""
+    try:
+        file_bytes = path.stat().st_size
+        with _open(path) as file:
+            head = file.read(max(HEADER_SIZES))
+            packed = isinstance(file, gzip.GzipFile)
+    except EOFError as error:
+        raise ScanRejected("TRUNCATED", "the compressed file ends before its data") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ScanRejected("CORRUPT", "the file is no whole gzip file") from error
+    except OSError as error:
+        raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
+    if len(head) < min(HEADER_SIZES):
+        raise ScanRejected("TRUNCATED", f"a header of 348 bytes is wanted; got {len(head)}")
+    size = _header_size(head)
+    if size is None:
+        raise ScanRejected("BAD_NIFTI", "the file has a NIfTI's name but not its header")
+    try:
+        header_class: Any = HEADER_SIZES[size]
+        return header_class(head[:size], check=False), file_bytes, packed
+    except (WrapStructError, HeaderDataError) as error:
+        raise ScanRejected("BAD_NIFTI", "the header cannot be parsed") from error
+
+
+def _volume_shape(header: Any) -> tuple[int, int, int]:
+    """(X, Y, Z); trailing axes of one are dropped."""
+    dims = [int(value) for value in header["dim"]]
+    count = dims[0]
+    if not 1 <= count <= 7 or min(dims[1 : count + 1]) < 1:
+        raise ScanRejected("BAD_NIFTI", "the dimensions should be positive, at most seven")
+    shape = [*dims[1 : count + 1], 1, 1][: max(count, 3)]
+    volumes = int(np.prod([float(size) for size in shape[3:]])) if count > 3 else 1
+    if volumes > 1:
+        raise ScanRejected("BAD_NIFTI", f"one volume is wanted; got {volumes}")
+    if int(header["datatype"]) not in NUMBER_TYPES:
+        raise ScanRejected("BAD_NIFTI", "voxels should be real numbers, not colours or complex")
+    return shape[0], shape[1], shape[2]
+
+
+def _require_geometry(header: Any) -> None:
+    """Refuse a volume of which place or size is not given in mm."""
+    pixdim = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    if not np.isfinite(pixdim).all() or pixdim.min() <= 0:
+        raise ScanRejected("BAD_NIFTI", f"spacing should be positive; got {_triple(pixdim)}")
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in ALLOWED_UNITS:
+        named = SPATIAL_UNITS.get(unit, "no unit of NIfTI")
+        raise ScanRejected("BAD_NIFTI", f"lengths should be in mm; the header says {named}")
+    if int(header["qform_code"]) < 1 and int(header["sform_code"]) < 1:
+        raise ScanRejected("BAD_NIFTI", "qform or sform should be given; both are absent")
+
+
+def _require_size(header: Any, shape: tuple[int, int, int], file_bytes: int, packed: bool) -> None:
+    """Refuse a volume that is too large, or larger than its file can hold."""
+    voxels = shape[0] * shape[1] * shape[2]
+    data_bytes = voxels * int(header["bitpix"]) // 8
+    if file_bytes > MAX_FILE_BYTES:
+        raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
+    if voxels > MAX_VOXELS:
+        raise ScanRejected("TOO_LARGE", f"at most {MAX_VOXELS} voxels are read; got {voxels}")
+    if packed and data_bytes > MAX_RATIO * file_bytes:
+        raise ScanRejected("TOO_LARGE", f"the file expands to more than {MAX_RATIO} times its size")
+    if not packed and data_bytes + int(header["vox_offset"]) > file_bytes:
+        raise ScanRejected(
+            "TRUNCATED", f"{data_bytes} bytes of voxels are wanted in a file of {file_bytes}"
+        )
+
+
+def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tuple[str, ...]]:
+    """Read a NIfTI volume as HU.
+
+    Args:
+        path: a .nii or .nii.gz that `read_nifti_header` accepts.
+
+    Returns:
+        image: (X, Y, Z) int16, HU as the file scales them, rounded.
+        affine: (4, 4) float64, voxel to RAS mm.
+        notes: what a reader of the report should know.
+
+    Raises:
+        ScanRejected: as `read_nifti_header`; BAD_NIFTI for values that are not finite,
+            HU_IMPLAUSIBLE for values outside int16, TRUNCATED or CORRUPT for broken data.
+    """
+    accepted = read_nifti_header(path)
+    header = _header(path)[0]
+    slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+    if slope == 0 or not np.isfinite(slope):  # NIfTI-1: no scaling
+        slope, intercept = 1.0, 0.0
+    if not np.isfinite(intercept):
+        raise ScanRejected("BAD_NIFTI", "scl_inter should be finite")
+    columns, rows, count = accepted.shape
+    dtype = header.get_data_dtype()
+    by_slice = np.empty((count, rows, columns), dtype=np.int16)
+    try:
+        with _open(path) as file:
+            file.seek(int(header["vox_offset"]))
+            for index in range(count):
+                block = file.read(rows * columns * dtype.itemsize)
+                if len(block) < rows * columns * dtype.itemsize:
+                    raise EOFError
+                values = np.frombuffer(block, dtype=dtype).reshape(rows, columns)
+                by_slice[index] = _as_hu(values, slope, intercept, index)
+            if isinstance(file, gzip.GzipFile):
+                file.read(1)  # the end of the stream holds its checksum
+    except EOFError as error:
+        raise ScanRejected("TRUNCATED", "the file ends before its last slice") from error
+    except (gzip.BadGzipFile, zlib.error, ImageFileError) as error:
+        raise ScanRejected("CORRUPT", "the compressed voxels cannot be unpacked") from error
+    except OSError as error:
+        raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
+    return by_slice.transpose(2, 1, 0), accepted.affine, ()
+
+
+def _as_hu(values: NDArray[Any], slope: float, intercept: float, index: int) -> NDArray[np.int16]:
+    """One slice as int16 HU, or a refusal that names the slice."""
+    hu = values.astype(np.float64) * slope + intercept
+    if not np.isfinite(hu).all():
+        raise ScanRejected("BAD_NIFTI", f"values should be finite; slice {index + 1} has others")
+    hu = np.rint(hu)
+    if hu.min() < HU_MIN or hu.max() > HU_MAX:
+        raise ScanRejected(
+            "HU_IMPLAUSIBLE",
+            f"HU should fit 16 bits; got {hu.min():.0f} to {hu.max():.0f} in slice {index + 1}",
+        )
+    return hu.astype(np.int16)
