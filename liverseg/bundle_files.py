@@ -1,0 +1,73 @@
+"""Where the bundle lies, and the folders it is told of through the environment.
+
+On the command line of ``python -m monai.bundle run`` every value is code. Folders are not: they
+come as plain text from the environment and are never evaluated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def bundle_root() -> Path:
+    """The bundle's folder: beside the package in a checkout, inside it when installed.
+
+    Returns:
+        The folder that holds configs, models and docs.
+
+    Raises:
+        FileNotFoundError: if there is none, that is, the installation is not whole.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "bundle", package.parent / "bundle"):
+        if (folder / "configs" / "inference.yaml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"the bundle should be in {package / 'bundle'} or {package.parent / 'bundle'}; "
+        "neither has configs/inference.yaml"
+    )
+
+
+def folder_from_environment(name: str, default: str | None = None) -> str:
+    """A path from an environment variable, as plain text.
+
+    Args:
+        name: the variable, such as LIVERSEG_INPUT.
+        default: used where the variable is unset or empty.
+
+    Returns:
+        The path as given.
+
+    Raises:
+        ValueError: if it is unset or empty and there is no default.
+    """
+    value = os.environ.get(name) or default
+    if value is None:
+        raise ValueError(f"the environment variable {name} should name a folder; it is not set")
+    return value
+
+
+def checked_weights(path: str | Path) -> str:
+    """The SHA-256 of a weights file, if it is the one written beside it.
+
+    Args:
+        path: the weights; ``path + ".sha256"`` holds their hash in the format of sha256sum.
+
+    Returns:
+        64 hex digits.
+
+    Raises:
+        FileNotFoundError: if the weights or their hash are missing.
+        ValueError: if the hash is another one.
+    """
+    weights, record = Path(path), Path(f"{path}.sha256")
+    for file in (weights, record):
+        if not file.is_file():
+            raise FileNotFoundError(f"weights and their hash are needed; there is no {file}")
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    wanted = record.read_text(encoding="ascii").split()[0]
+    if found != wanted:
+        raise ValueError(f"{weights} should have SHA-256 {wanted}; it has {found}")
+    return found

@@ -1,0 +1,295 @@
+"""Between the scan's own grid and the network's: RAS axes, one spacing, nothing shifted.
+
+Vocabulary: a *grid* is a shape (X, Y, Z) and an affine that takes voxel indices to RAS mm. The
+*scan grid* is the one the scan was read on, in any orientation, oblique or sheared (a tilted
+gantry). The *network grid* has axes along the scan's own, ordered and directed as R, A, S,
+orthogonal, and covers the field of view of the scan exactly, so its spacing is the wanted one to
+within half a voxel over the whole length. A voxel has the extent from index -0.5 to +0.5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as a right angle
+SLICES_AT_ONCE = 32  # slices in floating point at one time while a scan is resampled
+
+
+class Grid(NamedTuple):
+    """A shape (X, Y, Z) in voxels and an affine (4, 4) from voxel indices to RAS mm."""
+
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+
+
+def network_grid(scan: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+    """The network's grid over the field of view of a scan.
+
+    Args:
+        scan: the scan grid.
+        spacing_mm: wanted spacing along R, A, S.
+
+    Returns:
+        The network grid; for a sheared scan it covers the sheared field of view.
+
+    Raises:
+        ValueError: if the affine has no inverse or the spacing is not positive.
+    """
+    if min(spacing_mm) <= 0:
+        raise ValueError(f"spacing_mm should be positive; got {spacing_mm}")
+    shape, affine = _reoriented(scan)[:2]
+    if not is_sheared(affine):
+        lengths = np.array(shape) * _spacing(affine)
+        counts = np.maximum(1, np.rint(lengths / spacing_mm)).astype(int)
+        step = np.array(shape) / counts  # source voxels per network voxel
+        resized = affine @ _scale_about_corner(step)
+        return Grid(_triple(counts), resized)
+    axes = np.empty((3, 3))  # orthogonal: the plane of the slices and its normal
+    axes[:, 0] = affine[:3, 0] / np.linalg.norm(affine[:3, 0])
+    axes[:, 2] = np.cross(affine[:3, 0], affine[:3, 1])
+    axes[:, 2] /= np.linalg.norm(axes[:, 2])
+    axes[:, 1] = np.cross(axes[:, 2], axes[:, 0])
+    ends = np.array(np.meshgrid(*[[-0.5, n - 0.5] for n in shape], indexing="ij")).reshape(3, -1)
+    along = axes.T @ (affine[:3, :3] @ ends + affine[:3, 3:])
+    low, high = along.min(axis=1), along.max(axis=1)
+    counts = np.maximum(1, np.rint((high - low) / spacing_mm)).astype(int)
+    step = (high - low) / counts
+    orthogonal = np.eye(4)
+    orthogonal[:3, :3] = axes * step
+    orthogonal[:3, 3] = axes @ (low + step / 2)
+    return Grid(_triple(counts), orthogonal)
+
+
+def to_network_grid(
+    image: npt.NDArray[np.integer | np.floating],
+    affine: npt.NDArray[np.float64],
+    spacing_mm: tuple[float, float, float],
+    window: tuple[float, float],
+) -> tuple[torch.Tensor, Grid]:
+    """Resample a scan for the network: windowed first, then averaged down, never shifted.
+
+    Values are clipped before they are mixed, so that metal, air and padding outside the window
+    cannot bleed into tissue.
+
+    Args:
+        image: (X, Y, Z) HU, or a label of 0 and 1.
+        affine: (4, 4) from voxel indices to RAS mm.
+        spacing_mm: wanted spacing along R, A, S.
+        window: the values that become 0 and 1.
+
+    Returns:
+        (X', Y', Z') float32 in [0, 1], and its grid.
+
+    Raises:
+        ValueError: if the image has not three axes, the window is empty, or as network_grid.
+    """
+    if image.ndim != 3 or image.size == 0:
+        raise ValueError(f"image should be (X, Y, Z) with no empty axis; got {image.shape}")
+    if not window[0] < window[1]:
+        raise ValueError(f"window should be (low, high) with low < high; got {window}")
+    scan = Grid(_triple(image.shape), affine)
+    grid = network_grid(scan, spacing_mm)
+    _, straight, orientation = _reoriented(scan)
+    ras = nib.orientations.apply_orientation(image, orientation)
+    if not is_sheared(straight):
+        return _resize(ras, grid.shape, window), grid
+    # In a sheared scan the slices are averaged down as they lie, then brought onto the grid.
+    lengths = np.array(ras.shape) * _spacing(straight)
+    counts = np.maximum(1, np.rint(lengths / spacing_mm)).astype(int)
+    counts[2] = ras.shape[2]
+    reduced_affine = straight @ _scale_about_corner(np.array(ras.shape) / counts)
+    reduced = _resize(ras, _triple(counts), window)
+    return _sample(reduced, reduced_affine, grid), grid
+
+
+def to_scan_grid(
+    logit: torch.Tensor, grid: Grid, scan: Grid, threshold: float = 0.0
+) -> npt.NDArray[np.uint8]:
+    """The mask on the scan's own grid: the logit interpolated linearly, then thresholded.
+
+    Only the box that the mask can reach is interpolated: between voxels that are all below the
+    threshold a linear interpolation stays below it.
+
+    Args:
+        logit: (X', Y', Z') on the network grid, positive inside the liver.
+        grid: the network grid, from to_network_grid.
+        scan: the scan grid.
+        threshold: a voxel is liver where its logit is above.
+
+    Returns:
+        (X, Y, Z) uint8, 0 or 1; all 0 where no logit is above the threshold.
+
+    Raises:
+        ValueError: if the logit does not lie on the network grid.
+    """
+    if tuple(logit.shape) != grid.shape:
+        raise ValueError(f"logit should have the grid's shape {grid.shape}; got {logit.shape}")
+    shape, affine, orientation = _reoriented(scan)
+    mask = np.zeros(shape, np.uint8)
+    above = logit > threshold
+    if bool(above.any()):
+        scan_to_grid = np.linalg.inv(grid.affine) @ affine
+        box = _reachable_box(above, scan_to_grid, shape)
+        if is_sheared(affine):
+            values = _sample_box(logit.float(), scan_to_grid, box)
+        else:
+            values = logit.float()
+            for axis in range(3):
+                index = torch.arange(*box[axis], device=logit.device, dtype=torch.float64)
+                index = index * scan_to_grid[axis, axis] + scan_to_grid[axis, 3]
+                values = _interpolated(values, axis, index)
+        inside = tuple(slice(low, high) for low, high in box)
+        mask[inside] = (values > threshold).to(torch.uint8).cpu().numpy()
+    back = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
+    return np.ascontiguousarray(nib.orientations.apply_orientation(mask, back))
+
+
+def is_sheared(affine: npt.NDArray[np.float64]) -> bool:
+    """Whether two axes of a grid do not meet at a right angle, as with a tilted gantry.
+
+    Args:
+        affine: (4, 4) from voxel indices to mm.
+
+    Returns:
+        True where a cosine between two axes is above SHEAR_TOLERANCE.
+    """
+    directions = affine[:3, :3] / _spacing(affine)
+    cosines = directions.T @ directions - np.eye(3)
+    return bool(np.abs(cosines).max() > SHEAR_TOLERANCE)
+
+
+def _spacing(affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    spacing: npt.NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
+    return spacing
+
+
+def _triple(shape: npt.NDArray[np.int_] | tuple[int, ...]) -> tuple[int, int, int]:
+    x, y, z = (int(n) for n in shape)
+    return x, y, z
+
+
+def _reoriented(
+    scan: Grid,
+) -> tuple[tuple[int, int, int], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Shape and affine with the axes closest to R, A, S, and the orientation that leads there."""
+    if abs(np.linalg.det(scan.affine[:3, :3])) == 0 or not np.isfinite(scan.affine).all():
+        raise ValueError("the affine should have an inverse; its axes span no volume")
+    orientation = nib.io_orientation(scan.affine)
+    order = np.argsort(orientation[:, 0])
+    shape = _triple(np.array(scan.shape)[order])
+    affine = scan.affine @ nib.orientations.inv_ornt_aff(orientation, scan.shape)
+    return shape, affine, orientation
+
+
+def _scale_about_corner(step: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Indices on a grid whose voxels are step times as long and start at the same corner."""
+    scale = np.diag([*step, 1.0])
+    scale[:3, 3] = step / 2 - 0.5
+    return scale
+
+
+def _resize(
+    image: npt.NDArray[np.integer | np.floating],
+    shape: tuple[int, int, int],
+    window: tuple[float, float],
+) -> torch.Tensor:
+    """(X, Y, Z) to shape over the same field of view, in [0, 1], averaging where it shrinks."""
+    low, high = window
+    in_plane = torch.empty(image.shape[2], shape[1], shape[0])
+    for start in range(0, image.shape[2], SLICES_AT_ONCE):
+        slices = image[:, :, start : start + SLICES_AT_ONCE].T.astype(np.float32)  # (z, Y, X)
+        np.clip(slices, low, high, out=slices)
+        slices -= low
+        slices /= high - low
+        in_plane[start : start + SLICES_AT_ONCE] = _antialiased(
+            torch.from_numpy(slices), (shape[1], shape[0])
+        )
+    if shape[2] != image.shape[2]:
+        columns = in_plane.reshape(1, image.shape[2], -1)
+        in_plane = _antialiased(columns, (shape[2], columns.shape[2])).reshape(shape[::-1])
+    return in_plane.permute(2, 1, 0).contiguous()  # (X', Y', Z')
+
+
+def _antialiased(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, H, W) to (N, *size): a triangle as wide as the step where it shrinks."""
+    if tuple(images.shape[1:]) == size:
+        return images
+    return functional.interpolate(images[None], size, mode="bilinear", antialias=True)[0]
+
+
+def _interpolated(values: torch.Tensor, axis: int, index: torch.Tensor) -> torch.Tensor:
+    """Linear interpolation along one axis at fractional indices; constant beyond the ends."""
+    last = values.shape[axis] - 1
+    index = index.clamp(0, last)
+    below = index.floor().long()
+    above = (below + 1).clamp(max=last)
+    weight_shape = [1, 1, 1]
+    weight_shape[axis] = -1
+    weight = (index - below).to(values.dtype).reshape(weight_shape)
+    return torch.lerp(values.index_select(axis, below), values.index_select(axis, above), weight)
+
+
+def _reachable_box(
+    above: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], shape: tuple[int, int, int]
+) -> list[tuple[int, int]]:
+    """The ranges of scan indices whose network neighbours hold a voxel above the threshold."""
+    ends = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        hit = torch.nonzero(above.any(dim=others[1]).any(dim=others[0]))
+        # At the rim the interpolation is constant, so the box reaches half a voxel past it too.
+        ends.append((float(hit.min()) - 1, float(hit.max()) + 1))
+    corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
+    grid_to_scan = np.linalg.inv(scan_to_grid)
+    corners = grid_to_scan[:3, :3] @ corners + grid_to_scan[:3, 3:]
+    box = []
+    for axis in range(3):
+        low = max(0, math.floor(corners[axis].min()))
+        high = min(shape[axis], math.ceil(corners[axis].max()) + 1)
+        box.append((low, max(low, high)))
+    return box
+
+
+def _sample_box(
+    logit: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], box: list[tuple[int, int]]
+) -> torch.Tensor:
+    """Trilinear values for a box of scan indices under any affine, slab by slab."""
+    slabs = []
+    for start in range(box[2][0], box[2][1], SLICES_AT_ONCE):
+        offset = np.eye(4)
+        offset[:3, 3] = [box[0][0], box[1][0], start]
+        depth = min(SLICES_AT_ONCE, box[2][1] - start)
+        size = (box[0][1] - box[0][0], box[1][1] - box[1][0], depth)
+        slabs.append(_trilinear(logit, scan_to_grid @ offset, size, padding="border"))
+    return torch.cat(slabs, dim=2)
+
+
+def _sample(image: torch.Tensor, affine: npt.NDArray[np.float64], grid: Grid) -> torch.Tensor:
+    """The image of one grid on another one; 0 outside its field of view."""
+    return _trilinear(image, np.linalg.inv(affine) @ grid.affine, grid.shape, padding="zeros")
+
+
+def _trilinear(
+    image: torch.Tensor,
+    to_image: npt.NDArray[np.float64],
+    shape: tuple[int, int, int],
+    padding: str,
+) -> torch.Tensor:
+    """The image at to_image times the voxel indices of shape."""
+    matrix = torch.from_numpy(to_image).to(image.device)
+    axes = [torch.arange(n, device=image.device, dtype=torch.float64) for n in shape]
+    index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (X, Y, Z, 3)
+    index = index @ matrix[:3, :3].T + matrix[:3, 3]
+    sizes = torch.tensor(image.shape, device=image.device)
+    # grid_sample wants coordinates in [-1, 1] over the extent, last axis of the image first.
+    unit = ((2 * index + 1) / sizes - 1).flip(-1).to(image.dtype)
+    return functional.grid_sample(
+        image[None, None], unit[None], padding_mode=padding, align_corners=False
+    )[0, 0]

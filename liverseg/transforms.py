@@ -1,0 +1,266 @@
+"""MONAI dictionary transforms: thin, around the modules that do the work."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from scipy import ndimage
+
+from liverseg.grid import Grid, to_network_grid, to_scan_grid
+from liverseg.scans import Scan, Volume, read_scan, scan_at
+
+AFFINE_TOLERANCE_MM = 1e-2  # two affines are one grid when no voxel corner is further apart
+
+_Data = Mapping[Hashable, Any]
+
+
+class LoadScand(MapTransform):
+    """Read a CT scan exactly, or raise: DICOM folder, archive or NIfTI.
+
+    Args:
+        keys: items that are a path, a Scan or a Volume that has been read.
+        allow_missing_keys: whether an item may be absent.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: _Data) -> dict[Hashable, Any]:
+        """Replace each item by its scan.
+
+        Args:
+            data: with the keys.
+
+        Returns:
+            A copy with MetaTensors (1, X, Y, Z) int16 HU; meta["affine"] leads to RAS mm.
+
+        Raises:
+            ScanRejected: if the scan is refused.
+            FileNotFoundError: if there is no such path.
+            ValueError: if a path holds more than one scan.
+        """
+        items = dict(data)
+        for key in self.key_iterator(items):
+            item = items[key]
+            volume = _volume(item)
+            # MONAI's savers name a case after its file; a scan found by us has its case id.
+            named = {"filename_or_obj": str(item)} if isinstance(item, str | Path) else {}
+            items[key] = MetaTensor(
+                torch.from_numpy(np.ascontiguousarray(volume.image))[None],
+                affine=torch.from_numpy(volume.affine),
+                meta=named,
+            )
+        return items
+
+
+class LoadLabeld(MapTransform):
+    """Read a label and keep the values that mean liver.
+
+    Args:
+        keys: items that are the path of a NIfTI label.
+        labels: the values that mean liver, for example [5] in BTCV, [1, 2] in LiTS.
+        image_key: the image, already loaded, on whose grid the label must lie.
+        allow_missing_keys: whether an item may be absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        labels: Sequence[int],
+        image_key: str = "image",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.labels = tuple(labels)
+        self.image_key = image_key
+
+    def __call__(self, data: _Data) -> dict[Hashable, Any]:
+        """Replace each item by its mask.
+
+        Args:
+            data: with the keys and the image.
+
+        Returns:
+            A copy with MetaTensors (1, X, Y, Z) uint8, 1 where the label means liver.
+
+        Raises:
+            ValueError: if the label lies on another grid than the image.
+        """
+        items = dict(data)
+        for key in self.key_iterator(items):
+            file = nib.nifti1.load(items[key])
+            label = np.isin(np.asanyarray(file.dataobj), self.labels).astype(np.uint8)
+            affine = np.asarray(file.affine, np.float64)
+            _check_same_grid(label.shape, affine, items[self.image_key], Path(items[key]).name)
+            items[key] = MetaTensor(
+                torch.from_numpy(np.ascontiguousarray(label))[None],
+                affine=torch.from_numpy(affine),
+            )
+        return items
+
+
+class ToNetworkGridd(MapTransform):
+    """Window and resample to the network's grid.
+
+    Args:
+        keys: items (1, X, Y, Z) with an affine.
+        spacing_mm: the network's spacing along R, A, S.
+        window: the values that become 0 and 1: HU for an image, [0, 1] for a mask.
+        allow_missing_keys: whether an item may be absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        spacing_mm: Sequence[float],
+        window: Sequence[float],
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        x, y, z = spacing_mm
+        self.spacing_mm = (float(x), float(y), float(z))
+        self.window = (float(window[0]), float(window[1]))
+
+    def __call__(self, data: _Data) -> dict[Hashable, Any]:
+        """Replace each item by itself on the network's grid.
+
+        Args:
+            data: with the keys.
+
+        Returns:
+            A copy with MetaTensors (1, X', Y', Z') float32 in [0, 1]; their meta holds
+            "scan_shape" and "scan_affine" for the way back.
+        """
+        items = dict(data)
+        for key in self.key_iterator(items):
+            scan = items[key]
+            affine = scan.affine.numpy().astype(np.float64)
+            image, grid = to_network_grid(
+                scan[0].cpu().numpy(), affine, self.spacing_mm, self.window
+            )
+            meta = {**scan.meta, "scan_shape": tuple(scan.shape[1:]), "scan_affine": affine}
+            del meta["affine"]
+            items[key] = MetaTensor(image[None], affine=torch.from_numpy(grid.affine), meta=meta)
+        return items
+
+
+class ToScanGridd(MapTransform):
+    """Bring logits back to the scan's own grid as a mask.
+
+    Args:
+        keys: items (1 or 2, X', Y', Z') of logits; of two the second is the liver's.
+        image_key: the image that ToNetworkGridd made.
+        allow_missing_keys: whether an item may be absent.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: _Data) -> dict[Hashable, Any]:
+        """Replace each item by its mask.
+
+        Args:
+            data: with the keys and the image.
+
+        Returns:
+            A copy with MetaTensors (1, X, Y, Z) uint8, 1 where the liver is more likely.
+        """
+        items = dict(data)
+        image = items[self.image_key]
+        grid = Grid(tuple(image.shape[1:]), image.affine.numpy().astype(np.float64))
+        scan = Grid(tuple(image.meta["scan_shape"]), np.asarray(image.meta["scan_affine"]))
+        for key in self.key_iterator(items):
+            logits = torch.as_tensor(items[key])
+            logit = logits[1] - logits[0] if logits.shape[0] == 2 else logits[0]
+            mask = to_scan_grid(torch.Tensor(logit), grid, scan)
+            items[key] = MetaTensor(
+                torch.from_numpy(mask)[None], affine=torch.from_numpy(scan.affine)
+            )
+        return items
+
+
+class KeepLiverd(MapTransform):
+    """Keep the largest connected component and fill its holes.
+
+    Args:
+        keys: masks (1, X, Y, Z).
+        allow_missing_keys: whether an item may be absent.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: _Data) -> dict[Hashable, Any]:
+        """Replace each mask by its largest component.
+
+        Args:
+            data: with the keys.
+
+        Returns:
+            A copy with cleaned masks; their meta holds "components", how many there were, and
+            "removed_share", the share of voxels that were not in the largest.
+        """
+        items = dict(data)
+        for key in self.key_iterator(items):
+            mask = items[key]
+            kept, components = liver_component(mask[0].cpu().numpy())
+            before = int(mask.sum())
+            removed = 0.0 if before == 0 else 1 - int((kept & mask[0].cpu().numpy()).sum()) / before
+            meta = {**getattr(mask, "meta", {}), "components": components, "removed_share": removed}
+            items[key] = MetaTensor(torch.from_numpy(kept)[None], meta=meta)
+        return items
+
+
+def liver_component(mask: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
+    """The largest component of a mask, faces touching, with its holes filled.
+
+    Args:
+        mask: (X, Y, Z) of 0 and 1.
+
+    Returns:
+        (X, Y, Z) uint8 mask, and the number of components there were; an empty mask stays empty.
+    """
+    kept = np.zeros_like(mask)
+    boxes = ndimage.find_objects(mask)
+    if not boxes:
+        return kept, 0
+    box = boxes[0]
+    components, count = ndimage.label(mask[box])
+    sizes = np.bincount(components.ravel())[1:]
+    largest = components == int(sizes.argmax()) + 1
+    # A hole is a part of the background that does not reach the rim of the box.
+    background, _ = ndimage.label(np.pad(~largest, 1, constant_values=True))
+    kept[box] = (background != background[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return kept, int(count)
+
+
+def _volume(item: Any) -> Volume:
+    if isinstance(item, Volume):
+        return item
+    if isinstance(item, Scan):
+        return read_scan(item)
+    with scan_at(Path(item)) as scan:
+        return read_scan(scan)
+
+
+def _check_same_grid(
+    shape: tuple[int, ...], affine: npt.NDArray[np.float64], image: MetaTensor, name: str
+) -> None:
+    wanted = tuple(image.shape[1:])
+    if shape != wanted:
+        raise ValueError(f"{name} should have the shape of its image, {wanted}; it has {shape}")
+    far = np.abs(affine - image.affine.numpy())[:3] @ [*wanted, 1]
+    if far.max() > AFFINE_TOLERANCE_MM:
+        raise ValueError(f"{name} should lie on its image; it is up to {far.max():.2f} mm away")
