@@ -42,11 +42,9 @@ clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { \
-		echo "a Python from 3.10 to 3.13 is wanted; found: $$(python3 --version 2>&1 || true)" >&2; \
-		exit 1; }
-	@"$(PYTHON)" -c '$(FITS)' || { \
-		echo "a Python from 3.10 to 3.13 is wanted; got: $$("$(PYTHON)" --version 2>&1)" >&2; \
+	@"$(PYTHON)" -c '$(FITS)' 2>/dev/null || { \
+		echo "a Python from 3.10 to 3.13 is wanted; found: $$( \
+			"$(or $(PYTHON),python3)" --version 2>/dev/null || echo none)" >&2; \
 		exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; \
