@@ -79,8 +79,9 @@ def _images(path: Path) -> list[Slice]:
     whole, dataset = read_header(path)
     if whole.sop_class == DICOMDIR_CLASS:
         return []
-    if not whole.sop_class and not whole.series_uid and whole.pixels == "absent":
-        raise ScanRejected("CORRUPT", "a DICOM file that ends before it says what it is")
+    may_be_ct = not whole.sop_class or whole.sop_class in CT_CLASSES
+    if may_be_ct and not whole.series_uid and whole.pixels == "absent":
+        raise ScanRejected("TRUNCATED", "a DICOM file ends before its identifiers and its pixels")
     if whole.sop_class not in ENHANCED_CLASSES:
         return [whole]
     try:
