@@ -62,11 +62,12 @@ def raised_by_us(error: BaseException) -> bool:
 
 
 def where(error: BaseException) -> str:
-    """The way of an error through the code, innermost last, without messages or values."""
+    """The way of an error through the code, innermost last, without messages, values or source."""
     parts = []
     link: BaseException | None = error
     while link is not None:
-        lines = traceback.format_list(traceback.extract_tb(link.__traceback__))
-        parts.append(f"{type(link).__name__}\n{''.join(lines)}")
+        frames = traceback.extract_tb(link.__traceback__)
+        lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        parts.append("\n".join([f"{type(link).__name__}, raised by way of", *lines]))
         link = link.__cause__
-    return "".join(reversed(parts))
+    return "\n".join(reversed(parts))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liverseg.failure import first_cause
 
 if TYPE_CHECKING:
     import torch
+
+    from liverseg.scans import Scan
 
 INFERENCE_CONFIG = "configs/inference.yaml"
 
@@ -95,3 +100,24 @@ def load_pipeline(device: str = "auto") -> Pipeline:
         got = type(pipeline).__name__
         raise ValueError(f"pipeline of {INFERENCE_CONFIG} should be a Pipeline; got a {got}")
     return pipeline
+
+
+def accepted_scans(folder: str | Path) -> list[dict[str, Scan]]:
+    """The accepted scans of a folder as MONAI's data items, for an evaluator of its own.
+
+    Args:
+        folder: as an input of liverseg.batch.segment; archives in it stay unpacked, in a private
+            folder, until the program ends.
+
+    Returns:
+        One {"image": Scan} a scan.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    from liverseg.scans import found_scans
+
+    kept = ExitStack()
+    atexit.register(kept.close)
+    scans = kept.enter_context(found_scans([Path(folder)]))
+    return [{"image": scan} for scan in scans if scan.accepted]

@@ -1,0 +1,401 @@
+"""Batches on phantoms with a threshold for a network: what is written, kept, refused, resumed."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from tiny_pipeline import (
+    AFFINE,
+    LIVER,
+    LIVER_HU,
+    LIVER_ML,
+    SHAPE,
+    phantom,
+    threshold,
+    tiny_pipeline,
+    write_nifti_scan,
+    write_scan,
+)
+
+from liverseg import batch
+from liverseg.batch import Row, convert, run_batch, segment, segment_folder
+from liverseg.case import Segmentation
+from liverseg.errors import ScanRejected
+from liverseg.manifest import COLUMNS
+from liverseg.pipeline import Pipeline
+
+NAME = "Musterfrau^Erika"
+
+
+def run(
+    inputs: Path | list[Path],
+    output: Path,
+    pipeline: Pipeline | None = None,
+    *,
+    series: str = "all",
+    outputs: tuple[str, ...] = batch.OUTPUTS,
+    resume: bool = True,
+    on_row: batch.OnRow | None = None,
+) -> list[Row]:
+    job = Segmentation(output, lambda: pipeline or tiny_pipeline(), outputs, resume)
+    paths = inputs if isinstance(inputs, list) else [inputs]
+    return run_batch(paths, output, job, series=series, on_row=on_row)
+
+
+def manifest(output: Path) -> list[dict[str, str]]:
+    with (output / "manifest.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study with a whole series and one with a missing slice."""
+    write_scan(tmp_path / "in" / "a", patient_name=NAME)
+    for path in write_scan(tmp_path / "in" / "b", patient_name=NAME)[7:9]:
+        path.unlink()
+    return tmp_path / "in"
+
+
+def test_series_becomes_a_mask_a_report_and_a_row(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    (row,) = run(tmp_path / "in", tmp_path / "out")
+    assert (row.status, row.code, row.modality) == ("done", "", "CT")
+    assert (row.slices, row.rows, row.columns) == (16, 24, 20)
+    assert (row.spacing_x_mm, row.spacing_y_mm, row.spacing_z_mm) == pytest.approx((2.0, 1.5, 3.0))
+    assert row.volume_ml == LIVER_ML
+    assert row.mean_hu == LIVER_HU
+    case = f"cases/{row.case_id}"
+    assert files(tmp_path / "out") == [
+        f"{case}/liver.nii.gz",
+        f"{case}/preview.png",
+        f"{case}/report.json",
+        "linkage.csv",
+        "manifest.csv",
+    ]
+
+
+def test_mask_lies_on_the_scans_own_grid(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    mask = nib.load(tmp_path / "out" / "cases" / row.case_id / "liver.nii.gz")
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[LIVER] = 1
+    assert mask.get_data_dtype() == np.uint8
+    assert np.array_equal(mask.affine, AFFINE)
+    assert np.array_equal(np.asarray(mask.dataobj), expected)
+
+
+def test_report_holds_the_same_numbers_as_the_manifest(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    (row,) = run(tmp_path / "in", tmp_path / "out")
+    report = json.loads((tmp_path / "out/cases" / row.case_id / "report.json").read_text())
+    (listed,) = manifest(tmp_path / "out")
+    assert tuple(listed) == COLUMNS
+    assert report["volume_ml"] == float(listed["volume_ml"]) == LIVER_ML
+    assert report["mean_hu"] == float(listed["mean_hu"]) == LIVER_HU
+    assert report["median_hu"] == LIVER_HU
+    assert report["std_hu"] == 0.0
+    # 8 x 2.0 mm, 10 x 1.5 mm, 6 x 3.0 mm along the axes as read; one component, no border near
+    assert report["extent_mm"] == [16.0, 15.0, 18.0]
+    assert (report["components"], report["touches_border"]) == (1, [])
+    assert report["geometry"]["shape"] == list(SHAPE)
+    assert report["weights_sha256"] == listed["weights_sha256"] == "0" * 64
+    assert {"reading", "network", "writing"} <= set(report["seconds"])
+    assert listed["flags"] == "IMPLAUSIBLE_VOLUME"
+
+
+def test_no_liver_is_done_with_zero_ml_and_no_mean(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz", liver_hu=-1000)
+    run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    (listed,) = manifest(tmp_path / "out")
+    assert (listed["status"], listed["volume_ml"], listed["mean_hu"]) == ("done", "0.00", "")
+    assert listed["flags"].startswith("NO_LIVER")
+
+
+def test_refused_series_is_listed_and_leaves_nothing(study: Path, tmp_path: Path) -> None:
+    rows = run(study, tmp_path / "out")
+    assert sorted((row.status, row.code) for row in rows) == [
+        ("done", ""),
+        ("rejected", "MISSING_SLICES"),
+    ]
+    done = next(row.case_id for row in rows if row.status == "done")
+    assert [path.name for path in (tmp_path / "out" / "cases").iterdir()] == [done]
+
+
+def test_file_that_ends_early_is_refused_while_it_is_read(tmp_path: Path) -> None:
+    path = write_scan(tmp_path / "in")[3]
+    path.write_bytes(path.read_bytes()[:-100])
+    (row,) = run(tmp_path / "in", tmp_path / "out")
+    assert (row.status, row.code) == ("rejected", "TRUNCATED")
+    assert not list((tmp_path / "out").glob("cases/*"))
+
+
+def test_unexpected_error_ends_its_scan_only_and_tells_no_data(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_nifti_scan(tmp_path / "in" / "a.nii.gz", liver_hu=200)
+    write_nifti_scan(tmp_path / "in" / "b.nii.gz")
+
+    def fails_on_bright(image: torch.Tensor) -> torch.Tensor:
+        if image.max() > 0.7:  # 200 HU is 300 / 350 of the window, 120 HU is 220 / 350
+            raise KeyError(f"value of {NAME}")
+        return threshold(image)
+
+    rows = run(tmp_path / "in", tmp_path / "out", tiny_pipeline(fails_on_bright))
+    assert [(row.status, row.code) for row in rows] == [("failed", "FAILED"), ("done", "")]
+    assert "KeyError" in rows[0].detail
+    assert NAME not in (tmp_path / "out" / "manifest.csv").read_text()
+    assert len(list((tmp_path / "out" / "cases").iterdir())) == 1
+
+
+def test_memory_error_has_its_own_code(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+
+    def greedy(image: torch.Tensor) -> torch.Tensor:
+        raise MemoryError
+
+    (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out", tiny_pipeline(greedy))
+    assert (row.status, row.code) == ("failed", "OUT_OF_MEMORY")
+
+
+def test_refusal_wrapped_by_a_transform_keeps_its_code(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+
+    def refuses(image: torch.Tensor) -> torch.Tensor:
+        try:
+            raise ScanRejected("CORRUPT", "slice 3 of 24 cannot be decoded")
+        except ScanRejected as error:
+            raise RuntimeError("applying transform") from error
+
+    (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out", tiny_pipeline(refuses))
+    assert (row.status, row.code) == ("rejected", "CORRUPT")
+    assert row.detail == "slice 3 of 24 cannot be decoded"
+
+
+def test_full_disk_fails_the_scan_and_leaves_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    replace = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if Path(target).name == "preview.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    assert (row.status, row.code) == ("failed", "FAILED")
+    assert str(tmp_path) not in row.detail
+    assert files(tmp_path / "out") == ["linkage.csv", "manifest.csv"]
+
+
+def test_second_run_skips_what_is_done_and_keeps_its_numbers(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    (first,) = run(tmp_path / "in", tmp_path / "out")
+    mask = tmp_path / "out" / "cases" / first.case_id / "liver.nii.gz"
+    before = mask.stat().st_mtime_ns
+    (second,) = run(tmp_path / "in", tmp_path / "out")
+    assert (second.status, second.volume_ml) == ("skipped", LIVER_ML)
+    assert mask.stat().st_mtime_ns == before
+    (listed,) = manifest(tmp_path / "out")
+    assert (listed["status"], listed["volume_ml"]) == ("skipped", "4.32")
+
+
+Change = Callable[[Path, Path], list[Row]]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda scan, out: run(scan, out, tiny_pipeline(weights_sha256="1" * 64)),
+        lambda scan, out: run(scan, out, resume=False),
+        lambda scan, out: run(scan, out, outputs=("nifti", "report")),
+    ],
+    ids=["other weights", "no resume", "more outputs"],
+)
+def test_case_is_done_again_when_the_result_would_differ(tmp_path: Path, again: Change) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    run(tmp_path / "ct.nii.gz", tmp_path / "out", outputs=("nifti",))
+    assert [row.status for row in again(tmp_path / "ct.nii.gz", tmp_path / "out")] == ["done"]
+
+
+def test_case_is_done_again_when_its_series_has_more_slices_now(tmp_path: Path) -> None:
+    paths = write_scan(tmp_path / "in")
+    last = paths[-1].read_bytes()
+    paths[-1].unlink()
+    run(tmp_path / "in", tmp_path / "out")
+    paths[-1].write_bytes(last)
+    (row,) = run(tmp_path / "in", tmp_path / "out")
+    assert (row.status, row.slices) == ("done", 16)
+
+
+def test_result_of_a_series_that_is_refused_now_is_removed(tmp_path: Path) -> None:
+    paths = write_scan(tmp_path / "in")
+    (first,) = run(tmp_path / "in", tmp_path / "out")
+    paths[7].unlink()
+    (second,) = run(tmp_path / "in", tmp_path / "out")
+    assert (second.case_id, second.status) == (first.case_id, "rejected")
+    assert files(tmp_path / "out") == ["linkage.csv", "manifest.csv"]
+
+
+def test_rows_of_earlier_runs_are_kept(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "a.nii.gz")
+    write_nifti_scan(tmp_path / "b.nii.gz", liver_hu=150)
+    (first,) = run(tmp_path / "a.nii.gz", tmp_path / "out")
+    (second,) = run(tmp_path / "b.nii.gz", tmp_path / "out")
+    assert [row["case_id"] for row in manifest(tmp_path / "out")] == [first.case_id, second.case_id]
+
+
+def test_interrupted_batch_leaves_a_valid_manifest_and_goes_on_later(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_nifti_scan(tmp_path / "in" / "a.nii.gz")
+    write_nifti_scan(tmp_path / "in" / "b.nii.gz", liver_hu=200)
+
+    def interrupted(image: torch.Tensor) -> torch.Tensor:
+        if image.max() > 0.7:
+            raise KeyboardInterrupt
+        return threshold(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in", tmp_path / "out", tiny_pipeline(interrupted))
+    assert [row["status"] for row in manifest(tmp_path / "out")] == ["done"]
+    assert len(list((tmp_path / "out" / "cases").iterdir())) == 1
+    rows = run(tmp_path / "in", tmp_path / "out")
+    assert [row.status for row in rows] == ["skipped", "done"]
+
+
+def test_linkage_is_private_and_the_only_file_with_identifiers(study: Path, tmp_path: Path) -> None:
+    rows = run(study, tmp_path / "out")
+    linkage = tmp_path / "out" / "linkage.csv"
+    assert stat.S_IMODE(linkage.stat().st_mode) == 0o600
+    with linkage.open(newline="") as stream:
+        links = list(csv.DictReader(stream))
+    assert {link["case_id"] for link in links} == {row.case_id for row in rows}
+    assert {Path(link["source"]) for link in links} == {study / "a", study / "b"}
+    secrets = [NAME, str(tmp_path), *(link["series_uid"] for link in links)]
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file() and path != linkage:
+            content = path.read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in content], path.name
+
+
+def test_own_results_inside_the_input_are_not_read_again(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (first,) = run(tmp_path, tmp_path / "out", resume=False)
+    (second,) = run(tmp_path, tmp_path / "out", resume=False)
+    assert first.case_id == second.case_id
+
+
+def test_best_series_of_a_study_is_the_one_with_most_slices(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in" / "thin", study_uid="1.2.3")
+    for path in write_scan(tmp_path / "in" / "short", study_uid="1.2.3")[-3:]:
+        path.unlink()
+    write_scan(tmp_path / "in" / "other", study_uid="1.2.4")
+    rows = run(tmp_path / "in", tmp_path / "out", series="best")
+    assert sorted((row.slices, row.status) for row in rows) == [
+        (13, "skipped"),
+        (16, "done"),
+        (16, "done"),
+    ]
+
+
+def test_one_series_can_be_chosen_by_its_case_id(study: Path, tmp_path: Path) -> None:
+    write_scan(study / "c")
+    found = run(study, tmp_path / "first")
+    wanted = [row.case_id for row in found if row.status == "done"][1]
+    rows = run(study, tmp_path / "out", series=wanted)
+    assert {row.case_id: row.status for row in rows if row.status == "done"} == {wanted: "done"}
+    assert sorted(row.status for row in rows) == ["done", "skipped", "skipped"]
+
+
+def test_series_that_is_not_there_is_an_error_before_anything_is_written(
+    study: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="one of the 2 series found"):
+        run(study, tmp_path / "out", series="1.2.3.4")
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_folder_gives_no_rows_and_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert run(tmp_path / "in", tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(NotADirectoryError):
+        run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_manifest_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.csv").write_text("name,age\n")
+    with pytest.raises(ValueError, match=r"manifest\.csv in the output folder should have"):
+        run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    assert files(tmp_path / "out") == ["manifest.csv"]
+
+
+def test_progress_is_told_the_count_first_and_then_every_row(study: Path, tmp_path: Path) -> None:
+    told: list[tuple[str | None, int, int]] = []
+    run(
+        study,
+        tmp_path / "out",
+        on_row=lambda row, number, count: told.append((row and row.status, number, count)),
+    )
+    assert told[0] == (None, 0, 2)
+    assert [entry[1:] for entry in told[1:]] == [(1, 2), (2, 2)]
+
+
+def test_output_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nifti, report; got html"):
+        segment([tmp_path], tmp_path / "out", outputs=["html"])
+
+
+def test_bundles_run_writes_what_the_command_writes(study: Path, tmp_path: Path) -> None:
+    rows = segment_folder(study, tmp_path / "out", tiny_pipeline())
+    assert sorted(row.status for row in rows) == ["done", "rejected"]
+
+
+def test_conversion_is_exact(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    (row,) = convert([tmp_path / "in"], tmp_path / "out")
+    assert set(files(tmp_path / "out")) == {
+        "linkage.csv",
+        "manifest.csv",
+        f"{row.case_id}.nii.gz",
+    }
+    image = nib.load(tmp_path / "out" / f"{row.case_id}.nii.gz")
+    assert image.get_data_dtype() == np.int16
+    # Brought back to the phantom's own axes, whichever way the reader turned them.
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.io_orientation(AFFINE)
+    )
+    back = image.as_reoriented(turn)
+    assert np.allclose(back.affine, AFFINE, atol=1e-4)
+    assert np.array_equal(np.asarray(back.dataobj), phantom())
+
+
+def test_converted_files_are_not_converted_again(tmp_path: Path) -> None:
+    write_scan(tmp_path / "a")
+    (first,) = convert([tmp_path], tmp_path)
+    assert [row.case_id for row in convert([tmp_path], tmp_path) if row.status == "done"] == [
+        first.case_id
+    ]

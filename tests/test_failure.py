@@ -1,0 +1,57 @@
+"""What errors say in public: a code, a class, a place; no data."""
+
+from __future__ import annotations
+
+from liverseg.errors import ScanRejected
+from liverseg.failure import first_cause, raised_by_us, refusal_of, where
+from liverseg.pipeline import find_device
+
+SECRET = "Musterfrau^Erika"
+
+
+def caught(function: object, *arguments: object) -> BaseException:
+    try:
+        function(*arguments)  # type: ignore[operator]
+    except BaseException as error:  # noqa: BLE001  it is what is looked at
+        return error
+    raise ValueError("should have raised")
+
+
+def wrapped(cause: BaseException) -> RuntimeError:
+    outer = RuntimeError("applying transform")
+    outer.__cause__ = cause
+    return outer
+
+
+def test_first_cause_is_below_every_wrapping() -> None:
+    cause = KeyError("x")
+    assert first_cause(wrapped(wrapped(cause))) is cause
+
+
+def test_first_cause_of_an_own_sentence_is_not_what_led_to_it() -> None:
+    sentence = ValueError("the list should be JSON")
+    sentence.__cause__ = KeyError("x")
+    assert first_cause(sentence) is sentence
+
+
+def test_refusal_is_kept() -> None:
+    refusal = ScanRejected("CORRUPT", "slice 3 of 24 cannot be decoded")
+    assert refusal_of(wrapped(refusal)) is refusal
+
+
+def test_other_errors_tell_their_class_and_no_message() -> None:
+    refusal = refusal_of(OSError(28, "No space left", f"/in/{SECRET}"))
+    assert (refusal.code, refusal.detail) == ("FAILED", "Unexpected OSError 28 in another library.")
+
+
+def test_place_is_the_innermost_line_of_ours() -> None:
+    error = caught(find_device, "tpu")
+    assert raised_by_us(error)
+    assert "ValueError in pipeline.py, line " in refusal_of(error).detail
+    assert not raised_by_us(caught(int, SECRET))
+
+
+def test_way_of_an_error_holds_no_message() -> None:
+    told = where(caught(int, SECRET))
+    assert "test_failure.py" in told
+    assert "Erika" not in told

@@ -1,0 +1,50 @@
+"""The two tables: columns, cells, privacy, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+from liverseg.manifest import COLUMNS, Ledger, Row, new_row
+from liverseg.scans import Scan
+
+
+def scan(case_id: str, source: str = "in/a") -> Scan:
+    return Scan(case_id, Path(source), "dicom", (), study_uid="1.2", series_uid="1.2.3")
+
+
+def test_columns_are_those_of_the_contract() -> None:
+    assert ",".join(COLUMNS) == (
+        "case_id,status,code,detail,modality,slices,rows,columns,spacing_x_mm,spacing_y_mm,"
+        "spacing_z_mm,volume_ml,mean_hu,flags,seconds,engine,weights_sha256,version"
+    )
+
+
+def test_unknown_numbers_are_empty_cells_and_flags_are_joined() -> None:
+    row = Row("c", "done", volume_ml=0.0, mean_hu=math.nan, flags=("NO_LIVER", "NOTE"))
+    cells = row.cells()
+    assert (cells["volume_ml"], cells["mean_hu"], cells["spacing_x_mm"]) == ("0.00", "", "")
+    assert cells["flags"] == "NO_LIVER;NOTE"
+
+
+def test_detail_is_one_line_whatever_an_error_said() -> None:
+    assert Row("c", "failed", detail="one\n  two\r\nthree").cells()["detail"] == "one two three"
+
+
+def test_path_with_comma_quote_newline_and_other_bytes_comes_back(tmp_path: Path) -> None:
+    odd = 'in/Müller, "A"\nB\udce9'
+    Ledger(tmp_path).add(new_row(scan("c1"), "done"), scan("c1", odd))
+    Ledger(tmp_path).add(new_row(scan("c2"), "done"), scan("c2"))
+    with (tmp_path / "linkage.csv").open(
+        encoding="utf-8", errors="surrogateescape", newline=""
+    ) as stream:
+        assert [row["source"] for row in csv.DictReader(stream)] == [odd, "in/a"]
+
+
+def test_table_that_is_no_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "linkage.csv").write_text("a,b\n")
+    with pytest.raises(ValueError, match=r"linkage\.csv in the output folder should have"):
+        Ledger(tmp_path)

@@ -1,0 +1,59 @@
+"""A pipeline without trained weights: what is brighter than the middle of the window is liver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+
+from liverseg.dicom.write import write_ct_series
+from liverseg.outputs import write_nifti
+from liverseg.pipeline import Pipeline
+from liverseg.transforms import KeepLiverd, LoadScand, ToNetworkGridd, ToScanGridd
+
+SHAPE = (20, 24, 16)
+# LAS: the first axis points to the patient's left, 2.0 x 1.5 x 3.0 mm: 9 mm3 a voxel.
+SPACING_MM = (2.0, 1.5, 3.0)
+AFFINE = np.array([[-2.0, 0, 0, 50], [0, 1.5, 0, -40], [0, 0, 3.0, 100], [0, 0, 0, 1]])
+LIVER = (slice(4, 12), slice(6, 16), slice(5, 11))
+# 8 x 10 x 6 voxels of 9 mm3 = 4320 mm3
+LIVER_ML = 4.32
+LIVER_HU = 120
+WEIGHTS = "0" * 64
+
+
+def phantom(liver_hu: int = LIVER_HU) -> np.ndarray:
+    """(X, Y, Z) int16: a bright box in air; without it where liver_hu is air's."""
+    image = np.full(SHAPE, -1000, np.int16)
+    image[LIVER] = liver_hu
+    return image
+
+
+def write_scan(folder: Path, liver_hu: int = LIVER_HU, **named: str) -> list[Path]:
+    """The phantom as a DICOM series."""
+    return write_ct_series(phantom(liver_hu), AFFINE, folder, **named)  # type: ignore[arg-type]
+
+
+def write_nifti_scan(path: Path, liver_hu: int = LIVER_HU) -> None:
+    """The phantom as a NIfTI file."""
+    write_nifti(path, phantom(liver_hu), AFFINE, gzip_level=1)
+
+
+def threshold(image: torch.Tensor) -> torch.Tensor:
+    """(1, 1, X, Y, Z) in [0, 1] to two channels of logits, liver above the middle."""
+    return torch.cat([torch.full_like(image, 0.5), image], dim=1)
+
+
+def tiny_pipeline(network: object = threshold, weights_sha256: str = WEIGHTS) -> Pipeline:
+    """The bundle's transforms at the phantom's own spacing, so that every number can be derived."""
+    load = [LoadScand("image"), ToNetworkGridd("image", SPACING_MM, (-100.0, 250.0))]
+    return Pipeline(
+        preprocessing=Compose(load),
+        network=network,  # type: ignore[arg-type]
+        inferer=lambda image, net: net(image),
+        postprocessing=Compose([ToScanGridd("pred"), KeepLiverd("pred")]),
+        device=torch.device("cpu"),
+        weights_sha256=weights_sha256,
+    )
