@@ -133,7 +133,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         True for CUDA devices that compute in bfloat16 and CPUs that have AVX-512 BF16 or AMX.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -168,7 +168,6 @@ def test_pickle_gives_the_same_network() -> None:
     assert torch.equal(pickle.loads(pickle.dumps(network))(image), network(image))  # noqa: S301
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_torchscript_gives_the_same_heads_at_another_size() -> None:
     network = small_network()
     scripted = torch.jit.script(network)

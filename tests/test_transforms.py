@@ -1,0 +1,131 @@
+"""The MONAI transforms: what they read, where it lies, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from conftest import AFFINE, SHAPE, phantom
+
+from liverseg.errors import ScanRejected
+from liverseg.scans import Volume
+from liverseg.transforms import (
+    KeepLiverd,
+    LoadLabeld,
+    LoadScand,
+    ToNetworkGridd,
+    ToScanGridd,
+    liver_component,
+)
+
+
+def label_file(folder: Path, label: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    path = folder / "label.nii.gz"
+    nib.save(nib.Nifti1Image(label.astype(np.uint8), affine), path)
+    return path
+
+
+def test_folder_of_dicom_and_nifti_give_the_same_scan(
+    phantom_dicom: Path, phantom_nifti: Path
+) -> None:
+    image, affine, _ = phantom()
+    for path in (phantom_dicom, phantom_nifti):
+        scan = LoadScand("image")({"image": str(path)})["image"]
+        assert scan.dtype == torch.int16
+        assert scan.shape == (1, *SHAPE)
+        world = scan.affine.numpy() @ np.linalg.inv(affine)
+        assert np.allclose(np.abs(np.diag(world)), 1) or scan.shape[1:] == SHAPE
+        back = nib.as_closest_canonical(nib.Nifti1Image(scan[0].numpy(), scan.affine.numpy()))
+        wanted = nib.as_closest_canonical(nib.Nifti1Image(image, affine))
+        assert np.array_equal(np.asarray(back.dataobj), np.asarray(wanted.dataobj))
+        assert np.allclose(back.affine, wanted.affine, atol=1e-4)
+
+
+def test_scan_that_has_been_read_is_taken_as_it_is() -> None:
+    image, affine, _ = phantom()
+    scan = LoadScand("image")({"image": Volume(image, affine, ())})["image"]
+    assert np.array_equal(scan[0].numpy(), image)
+    assert np.array_equal(scan.affine.numpy(), affine)
+
+
+def test_path_without_a_scan_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("no image")
+    with pytest.raises(ScanRejected, match="NOT_CT"):
+        LoadScand("image")({"image": str(tmp_path)})
+    with pytest.raises(FileNotFoundError):
+        LoadScand("image")({"image": str(tmp_path / "absent")})
+
+
+def test_label_values_of_the_configuration_become_liver(tmp_path: Path) -> None:
+    image, affine, liver = phantom()
+    values = np.where(liver > 0, 5, 7)
+    values[:4] = 6
+    path = label_file(tmp_path, values)
+    data = {"image": LoadScand("image")({"image": Volume(image, affine, ())})["image"]}
+    label = LoadLabeld("label", labels=[5, 6])({**data, "label": str(path)})["label"]
+    expected = liver.copy()
+    expected[:4] = 1
+    assert label.dtype == torch.uint8
+    assert np.array_equal(label[0].numpy(), expected)
+
+
+def test_label_on_another_grid_is_refused_with_both_sides(tmp_path: Path) -> None:
+    image, affine, liver = phantom()
+    data = LoadScand("image")({"image": Volume(image, affine, ())})
+    short = label_file(tmp_path, liver[:, :, :-1])
+    with pytest.raises(ValueError, match=r"\(96, 112, 24\); it has \(96, 112, 23\)"):
+        LoadLabeld("label", labels=[1])({**data, "label": str(short)})
+    moved = affine.copy()
+    moved[2, 3] += 3.0
+    away = label_file(tmp_path, liver, moved)
+    with pytest.raises(ValueError, match=r"3\.00 mm away"):
+        LoadLabeld("label", labels=[1])({**data, "label": str(away)})
+
+
+def test_mask_of_the_network_comes_back_onto_the_scan() -> None:
+    image, affine, liver = phantom()
+    data = LoadScand("image")({"image": Volume(image, affine, ())})
+    data = ToNetworkGridd("image", spacing_mm=[3, 3, 3], window=[-100, 250])(data)
+    assert float(data["image"].min()) == 0.0
+    assert float(data["image"].max()) == 1.0
+    # The liver is 110 HU, its surroundings 40: a logit that a threshold at 75 HU gives.
+    logit = (data["image"] - (75 + 100) / 350) * (data["image"] < 0.8)
+    for pred in (logit, torch.cat([torch.zeros_like(logit), logit])):
+        mask = ToScanGridd("pred")({**data, "pred": pred})["pred"]
+        mask = KeepLiverd("pred")({"pred": mask})["pred"]
+        assert mask.shape == (1, *SHAPE)
+        assert np.allclose(mask.affine.numpy(), affine)
+        overlap = 2 * (mask[0].numpy() & liver).sum() / (mask.sum() + liver.sum())
+        assert float(overlap) > 0.95
+
+
+def test_largest_component_is_kept_and_its_holes_are_filled() -> None:
+    mask = np.zeros((20, 18, 16), np.uint8)
+    mask[2:12, 2:12, 2:12] = 1
+    mask[5:7, 5:7, 5:7] = 0  # a hole inside
+    mask[2, 6, 6] = 0  # a dent at the rim stays
+    mask[15:18, 15:18, 12:15] = 1  # an island
+    kept, components = liver_component(mask)
+    expected = np.zeros_like(mask)
+    expected[2:12, 2:12, 2:12] = 1
+    expected[2, 6, 6] = 0
+    assert components == 2
+    assert np.array_equal(kept, expected)
+
+
+def test_cleaning_says_what_it_removed() -> None:
+    mask = torch.zeros(1, 10, 10, 10, dtype=torch.uint8)
+    mask[0, :3, :3, :3] = 1  # 27 voxels
+    mask[0, 6:7, 6:9, 6:7] = 1  # 3 voxels
+    meta = KeepLiverd("pred")({"pred": mask})["pred"].meta
+    assert meta["components"] == 2
+    assert meta["removed_share"] == pytest.approx(0.1)
+
+
+def test_empty_mask_stays_empty() -> None:
+    kept, components = liver_component(np.zeros((3, 4, 5), np.uint8))
+    assert components == 0
+    assert not kept.any()
