@@ -84,7 +84,8 @@ class KeepBest:
 class TrainingLog:
     """One row an epoch: loss of every head, their weights, learning rate, validation metric.
 
-    Written as a CSV after every epoch and drawn as curves.png after every validation.
+    Written as a CSV after every epoch and drawn as curves.png after every validation. A training
+    that is resumed goes on in the same CSV; rows of epochs that are done again are replaced.
 
     Args:
         folder: for log.csv and curves.png.
@@ -113,8 +114,13 @@ class TrainingLog:
     def attach(self, engine: Engine) -> None:
         """Listen to the loss and write when an epoch is complete."""
         self.loss.loss.register_forward_hook(self._hear)
-        engine.add_event_handler(Events.EPOCH_STARTED, self._heads.clear)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def _start(self, engine: Engine) -> None:
+        self._heads.clear()
+        if not self.rows:
+            self.rows = rows_before(self.folder / "log.csv", engine.state.epoch)
 
     def _hear(self, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
         self._heads.append(float(value.detach()))
@@ -150,14 +156,6 @@ class TrainingLog:
                 texts = {key: f"{value:.6g}" for key, value in row.items()}
                 writer.writerow({key: "" if text == "nan" else text for key, text in texts.items()})
         part.replace(self.folder / "log.csv")
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of this."""
-        return {"rows": [dict(row) for row in self.rows]}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what a checkpoint held."""
-        self.rows = [dict(row) for row in state["rows"]]
 
 
 class ResumableCheckpoint:
@@ -238,6 +236,26 @@ def save_atomically(state: Mapping[str, Any], path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     torch.save(state, part)
     part.replace(path)
+
+
+def rows_before(log: Path, epoch: int) -> list[dict[str, float]]:
+    """The rows of a log up to an epoch.
+
+    Args:
+        log: a CSV that TrainingLog wrote; it need not exist.
+        epoch: the first epoch that is left out.
+
+    Returns:
+        A dictionary a row; an empty field is NaN.
+    """
+    if not log.is_file():
+        return []
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = [
+            {key: float(text) if text else math.nan for key, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if row["epoch"] < epoch]
 
 
 def draw_curves(rows: list[dict[str, float]], metric: str, path: Path) -> None:

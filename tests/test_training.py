@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_resume_can_be_declined(tmp_path: Path) -> None:
 
 
 def test_checkpoint_of_more_epochs_than_wanted_is_refused(tmp_path: Path) -> None:
-    for epochs, context in ((3, None), (2, pytest.raises(ValueError, match="epoch 3.*is 2"))):
+    for epochs, context in ((3, None), (2, pytest.raises(ValueError, match=r"epoch 3.*is 2"))):
         engine = Engine(lambda engine, batch: None)
         ResumableCheckpoint(tmp_path / "c.pt", {"counter": Counter()}).attach(engine)
         if context is None:
@@ -151,8 +150,23 @@ def test_log_has_the_mean_loss_of_every_head(tmp_path: Path) -> None:
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_log_goes_on_where_it_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("resumed_at", "epochs"), [(3, [1, 2, 3]), (1, [1])])
+def test_log_keeps_the_epochs_before_and_replaces_those_done_again(
+    tmp_path: Path, resumed_at: int, epochs: list[int]
+) -> None:
+    (tmp_path / "log.csv").write_text(
+        "epoch,iteration,learning_rate,loss_main,weight_main,loss_layer6,weight_layer6,"
+        "loss_layer3,weight_layer3,loss,val_mean_dice\n"
+        + "".join(f"{epoch},{epoch},1,2,1,3,0.4,4,0.3,4.4,\n" for epoch in (1, 2, 3, 4))
+    )
     loss = DeepSupervisionLoss(nn.L1Loss(), weights=[1.0, 0.4, 0.3])
     log = TrainingLog(tmp_path, loss, torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
-    log.load_state_dict({"rows": [{"epoch": 1, "val_mean_dice": math.nan}]})
-    assert [row["epoch"] for row in log.state_dict()["rows"]] == [1]
+    engine = Engine(lambda engine, batch: loss([torch.ones(1, 1)] * 3, torch.zeros(1, 1)))
+    engine.state.epoch = engine.state.iteration = resumed_at - 1
+    log.attach(engine)
+    engine.state.max_epochs, engine.state.epoch_length = resumed_at, 1
+    engine.run([0])
+    with (tmp_path / "log.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == epochs
+    assert rows[-1]["loss_main"] == "1"

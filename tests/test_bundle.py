@@ -1,0 +1,328 @@
+"""The bundle: every configuration runs on phantoms, and MONAI's own checks pass."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from conftest import phantom
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+import liverseg
+from liverseg.bundle_files import bundle_root, checked_weights, folder_from_environment
+from liverseg.dsn import DSN
+
+CONFIGS = bundle_root() / "configs"
+TRAIN, INFERENCE, EVALUATE = (
+    str(CONFIGS / f"{name}.yaml") for name in ("train", "inference", "evaluate")
+)
+SCHEMA_SHA256 = "cd64aa8a5904426f6fc6855dabe46af8c742d5bad644b4e9cfb78ebad09ad678"
+META, LOGGING = str(CONFIGS / "metadata.json"), str(CONFIGS / "logging.conf")
+
+# A network and a grid so small that a test trains in seconds. Amp is off because the sums of
+# bfloat16 convolutions need not repeat exactly.
+SMALL: dict[str, Any] = {
+    "spacing_mm": [6.0, 6.0, 6.0],
+    "amp": False,
+    "network_def#channels": [4, 4, 8, 8, 8, 8],
+    "network_def#kernel_sizes": [[3, 3, 3]] * 5 + [[1, 1, 1]],
+}
+SMALL_TRAINING: dict[str, Any] = {
+    **SMALL,
+    "patch_size": [24, 24, 12],
+    "max_epochs": 2,
+    "val_interval": 1,
+    "liver_labels": [5],
+    "device": torch.device("cpu"),
+}
+
+pytestmark = [
+    # Configurations are code, says MONAI; these are ours.
+    pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Default logging file"),
+]
+
+
+@pytest.fixture
+def data_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three phantoms for training, one for validation, told to the bundle by environment."""
+    image, affine, liver = phantom()
+    cases = []
+    for number in range(4):
+        paths = {"image": f"ct {number} $@%.nii.gz", "label": f"label {number}.nii.gz"}
+        nib.save(nib.Nifti1Image(np.roll(image, number, 0), affine), tmp_path / paths["image"])
+        label = np.roll(liver, number, 0) * np.uint8(5)
+        nib.save(nib.Nifti1Image(label, affine), tmp_path / paths["label"])
+        cases.append(paths)
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"training": cases[:3], "validation": cases[3:]}))
+    monkeypatch.setenv("LIVERSEG_DATA_LIST", str(path))
+    monkeypatch.setenv("LIVERSEG_DATA", str(tmp_path))
+    monkeypatch.setenv("LIVERSEG_OUTPUT", str(tmp_path / "out"))
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Untrained weights of the small network, with their hash."""
+    torch.manual_seed(0)
+    network = DSN(
+        channels=SMALL["network_def#channels"],
+        kernel_sizes=SMALL["network_def#kernel_sizes"],
+        init="he",
+    )
+    path = tmp_path / "model.pt"
+    torch.save(network.state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    Path(f"{path}.sha256").write_text(f"{digest}  model.pt\n")
+    return path
+
+
+def train(**changes: Any) -> ConfigWorkflow:
+    workflow = ConfigWorkflow(
+        TRAIN,
+        META,
+        LOGGING,
+        run_id="training",
+        workflow_type="train",
+        **{**SMALL_TRAINING, **changes},
+    )
+    workflow.initialize()
+    return workflow
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_configuration_is_run_by_a_test_here() -> None:
+    assert {path.name for path in CONFIGS.iterdir()} == {
+        "train.yaml",
+        "inference.yaml",
+        "evaluate.yaml",
+        "metadata.json",
+        "logging.conf",
+    }
+
+
+def test_monai_finds_every_property_of_the_training_workflow(data_list: Path) -> None:
+    assert train().check_properties() == []
+
+
+def test_monai_finds_every_property_of_the_inference_workflow(
+    phantom_nifti: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVERSEG_INPUT", str(phantom_nifti))
+    workflow = ConfigWorkflow(
+        INFERENCE, META, LOGGING, workflow_type="inference", checkpoint=str(weights), **SMALL
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_training_and_inference_say_the_same_of_network_and_grid() -> None:
+    parsers = [ConfigParser.load_config_files(name) for name in (TRAIN, INFERENCE)]
+    for key in ("network_def", "spacing_mm", "window"):
+        assert parsers[0][key] == parsers[1][key]
+    assert parsers[0]["validate"]["inferer"] == parsers[1]["inferer"]
+
+
+def test_training_leaves_weights_log_curves_and_a_checkpoint(data_list: Path) -> None:
+    train().run()
+    out = data_list.parent / "out"
+    rows = rows_of(out / "log.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for name in ("loss_main", "loss_layer6", "loss_layer3", "val_mean_dice"):
+        assert all(float(row[name]) >= 0 for row in rows)
+    assert (out / "curves.png").is_file()
+    assert list((out / "tensorboard").glob("events*"))
+    state = torch.load(out / "model.pt", weights_only=True)
+    network = DSN(
+        channels=SMALL["network_def#channels"], kernel_sizes=SMALL["network_def#kernel_sizes"]
+    )
+    network.load_state_dict(state)
+    assert not [path.name for path in out.iterdir() if path.name.endswith(".part")]
+
+
+def test_training_that_stops_and_goes_on_ends_like_one_that_never_stopped(
+    data_list: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outs = [data_list.parent / name for name in ("whole", "stopped")]
+    monkeypatch.setenv("LIVERSEG_OUTPUT", str(outs[0]))
+    train(max_epochs=4).run()
+
+    monkeypatch.setenv("LIVERSEG_OUTPUT", str(outs[1]))
+    stopped = train(max_epochs=4)
+    trainer = stopped.parser.get_parsed_content("train#trainer")
+
+    def pull_the_plug(engine: Any) -> None:
+        if engine.state.epoch == 3:  # in the middle of an epoch, which is lost
+            raise KeyboardInterrupt
+
+    from ignite.engine import Events
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, pull_the_plug)
+    trainer.logger.disabled = True  # ignite logs the interruption that the test makes
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    assert len(rows_of(outs[1] / "log.csv")) == 2
+    train(max_epochs=4).run()
+
+    assert rows_of(outs[0] / "log.csv") == rows_of(outs[1] / "log.csv")
+    whole, resumed = (torch.load(out / "checkpoint.pt", weights_only=True) for out in outs)
+    assert whole["best"] == resumed["best"]
+    assert whole["lr_scheduler"] == resumed["lr_scheduler"]
+    for key, value in whole["network"].items():
+        assert torch.allclose(value, resumed["network"][key], atol=1e-6), key
+    for key, value in whole["optimizer"]["state"].items():
+        assert torch.allclose(value["exp_avg"], resumed["optimizer"]["state"][key]["exp_avg"])
+
+
+def test_a_small_network_learns_one_phantom_by_heart(data_list: Path) -> None:
+    train(max_epochs=40, val_interval=20, learning_rate=0.01, **{"train#random_steps": []}).run()
+    rows = rows_of(data_list.parent / "out" / "log.csv")
+    assert float(rows[-1]["val_mean_dice"]) > 0.9
+    assert float(rows[-1]["loss_main"]) < 0.2 * float(rows[0]["loss_main"])
+
+
+def test_inference_writes_what_the_command_writes(
+    phantom_dicom: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVERSEG_INPUT", str(phantom_dicom))
+    monkeypatch.setenv("LIVERSEG_OUTPUT", str(tmp_path / "out"))
+    monai.bundle.run(
+        "inference", config_file=INFERENCE, meta_file=META, checkpoint=str(weights), **SMALL
+    )
+    (row,) = rows_of(tmp_path / "out" / "manifest.csv")
+    assert row["status"] == "done"
+    case = tmp_path / "out" / "cases" / row["case_id"]
+    mask = nib.load(case / "liver.nii.gz")
+    assert mask.shape == phantom()[0].shape
+    report = json.loads((case / "report.json").read_text())
+    assert report["volume_ml"] == float(row["volume_ml"])
+
+
+def test_evaluator_of_inference_gives_the_mask_of_the_command(
+    phantom_nifti: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVERSEG_INPUT", str(phantom_nifti))
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    parser.update({"checkpoint": str(weights), **SMALL})
+    evaluator = parser.get_parsed_content("evaluator")
+    evaluator.run()
+    (output,) = evaluator.state.output
+    assert output["pred"].shape == (1, *phantom()[0].shape)
+    assert output["pred"].dtype == torch.uint8
+
+
+def test_evaluating_scores_each_case_on_its_own_grid(
+    data_list: Path, weights: Path, tmp_path: Path
+) -> None:
+    monai.bundle.run(
+        "evaluating",
+        config_file=[INFERENCE, EVALUATE],
+        meta_file=META,
+        checkpoint=str(weights),
+        **SMALL,
+    )
+    (row,) = rows_of(tmp_path / "out" / "val_mean_dice_raw.csv")
+    assert "ct 3" in row["filename"]
+    assert 0 <= float(row["class0"]) <= 1
+
+
+def test_metadata_fits_monais_schema(real_data: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_bytes((real_data / "meta_schema_20240725.json").read_bytes())
+    monai.bundle.verify_metadata(
+        meta_file=META, filepath=str(schema), hash_val=SCHEMA_SHA256, hash_type="sha256"
+    )
+
+
+def test_metadata_has_the_version_of_the_package() -> None:
+    metadata = json.loads(Path(META).read_text())
+    assert metadata["version"] == liverseg.__version__
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_network_takes_and_gives_what_the_metadata_says() -> None:
+    monai.bundle.verify_net_in_out(
+        net_id="network_def", meta_file=META, config_file=INFERENCE, device="cpu"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_exported_torchscript_gives_the_same_logits(weights: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "model.ts"
+    monai.bundle.ckpt_export(
+        net_id="network_def",
+        filepath=str(exported),
+        ckpt_file=str(weights),
+        meta_file=META,
+        config_file=INFERENCE,
+        key_in_ckpt="",
+        **SMALL,
+    )
+    network = DSN(
+        channels=SMALL["network_def#channels"], kernel_sizes=SMALL["network_def#kernel_sizes"]
+    )
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    image = torch.rand(1, 1, 21, 18, 13)
+    with torch.no_grad():
+        expected = network.eval()(image)
+        assert torch.allclose(torch.jit.load(str(exported)).eval()(image), expected, atol=1e-5)
+
+
+def test_monais_command_line_trains(data_list: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "training"]
+    environment = dict(os.environ)
+    command += ["--config_file", "configs/train.yaml", "--max_epochs", "1"]
+    command += ["--spacing_mm", "[8.0,8.0,8.0]", "--patch_size", "[16,16,8]"]
+    done = subprocess.run(
+        command,
+        cwd=bundle_root(),
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(rows_of(data_list.parent / "out" / "log.csv")) == 1
+
+
+def test_weights_with_another_hash_are_refused(weights: Path) -> None:
+    assert len(checked_weights(weights)) == 64
+    weights.write_bytes(weights.read_bytes() + b"x")
+    with pytest.raises(ValueError, match=r"should have SHA-256 .*; it has"):
+        checked_weights(weights)
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no .*model\.pt"):
+        checked_weights(tmp_path / "model.pt")
+
+
+def test_folder_from_the_environment_is_never_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "$__import__('os').system('false')@x%y,z#"
+    monkeypatch.setenv("LIVERSEG_INPUT", name)
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    assert parser.get_parsed_content("dataset_dir") == name
+
+
+def test_unset_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIVERSEG_INPUT", raising=False)
+    with pytest.raises(ValueError, match="LIVERSEG_INPUT should name a folder"):
+        folder_from_environment("LIVERSEG_INPUT")
