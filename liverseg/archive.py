@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -83,14 +84,17 @@ def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> None
                 _unpack_tar(packed_tar, folder, budget)
     except (EOFError, tarfile.ReadError) as error:
         raise ScanRejected("TRUNCATED", "the archive ends before its data does") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
+        raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
+    except (zlib.error, lzma.LZMAError) as error:
         raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
     except (UnicodeError, ValueError) as error:
         raise ScanRejected("CORRUPT", "the archive holds names that cannot be read") from error
     except OSError as error:
-        raise ScanRejected(
-            "CORRUPT", f"the archive cannot be unpacked: {error.strerror}"
-        ) from error
+        if error.errno is None:  # of gzip and bz2, about their data
+            raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
+        reason = f"the archive could not be unpacked: {error.strerror}"
+        raise ScanRejected("UNREADABLE", reason) from error
 
 
 class _Budget:
@@ -160,7 +164,8 @@ def _unpack_tar(packed: tarfile.TarFile, folder: Path, budget: _Budget) -> None:
 def _place(name: str, folder: Path) -> Path:
     """Where a member goes, always below the folder."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    if posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+    leads_out = posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts
+    if leads_out or not posix.parts:
         raise ScanRejected(
             "UNSAFE_ARCHIVE", "names should lead into the archive's own folder; one leads out"
         )

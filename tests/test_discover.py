@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -223,6 +224,35 @@ def re_encoded(syntax: str) -> Callable[[Path], None]:
     return make
 
 
+def by_gdcm(syntax: int) -> Callable[[Path], None]:
+    """Compress every slice with GDCM, which writes JPEG lossless."""
+
+    def make(folder: Path) -> None:
+        for path in sorted(folder.iterdir()):
+            reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
+            reader.SetFileName(str(path))
+            assert reader.Read()
+            change = gdcm.ImageChangeTransferSyntax()
+            change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+            change.SetInput(reader.GetImage())
+            assert change.Change()
+            writer.SetFile(reader.GetFile())
+            writer.SetImage(change.GetOutput())
+            writer.SetFileName(str(path))
+            assert writer.Write()
+
+    return make
+
+
+def lying_syntax(folder: Path) -> None:
+    each(BitsStored=12, HighBit=11)(folder)
+    by_gdcm(gdcm.TransferSyntax.JPEGLosslessProcess14_1)(folder)
+    for path in sorted(folder.iterdir()):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.51"
+        dataset.save_as(path)
+
+
 def no_preamble(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         dataset = pydicom.dcmread(path)
@@ -361,6 +391,12 @@ CATALOGUE: dict[str, Case] = {
     "RLE": (re_encoded(pydicom.uid.RLELossless), [EXACT]),
     "JPEG 2000 lossless": (re_encoded(pydicom.uid.JPEG2000Lossless), [EXACT]),
     "JPEG-LS lossless": (re_encoded(pydicom.uid.JPEGLSLossless), [EXACT]),
+    "JPEG lossless, process 14": (by_gdcm(gdcm.TransferSyntax.JPEGLosslessProcess14), [EXACT]),
+    "JPEG lossless, selection value 1": (
+        by_gdcm(gdcm.TransferSyntax.JPEGLosslessProcess14_1),
+        [EXACT],
+    ),
+    "JPEG extended with 12 bits": (lying_syntax, ["UNSUPPORTED_TRANSFER_SYNTAX"]),
     "a JPEG 2000 stream cut short": (truncated_stream, ["TRUNCATED"]),
     "a video": (unknown_syntax, ["UNSUPPORTED_TRANSFER_SYNTAX"]),
     "12 bits with garbage above": (high_bit_garbage, [EXACT]),

@@ -51,17 +51,19 @@ def find_series(files: Iterable[Path]) -> list[Series]:
     Opens no pixel data, except to compare images that claim to be the same one.
 
     Args:
-        files: files that `looks_like_dicom`; in any order, of any number of patients.
+        files: files that `looks_like_dicom`, of any number of patients; of equal images the
+            first one is kept.
 
     Returns:
         One entry a scan, and one for each series that is none, in order of their first file.
         A file with a header that cannot be parsed is an entry of its own, and condemns the CT
         series of its folder, since it may be a slice of one.
     """
+    places = {path: place for place, path in enumerate(files)}
     groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
     broken: list[Series] = []
     with quiet_pydicom():
-        for path in sorted(files):
+        for path in places:
             try:
                 found = _images(path)
             except ScanRejected as error:
@@ -71,7 +73,7 @@ def find_series(files: Iterable[Path]) -> list[Series]:
                 groups[_group_key(item)].append(item)
         series = [entry for group in groups.values() for entry in _judged_group(group)]
     found_all = _unique_keys([*_condemned(series, broken), *broken])
-    return sorted(found_all, key=lambda entry: entry.files[0])
+    return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
 
 
 def _images(path: Path) -> list[Slice]:

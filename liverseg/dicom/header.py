@@ -24,6 +24,7 @@ from liverseg.errors import ScanRejected
 PREAMBLE_BYTES = 128  # PS3.10 7.1: 128 bytes, then the letters DICM
 FIRST_GROUPS = (b"\x08\x00", b"\x02\x00")  # of a data set without a preamble, little endian
 FIRST_GROUPS_BIG = (b"\x00\x08", b"\x00\x02")
+MAX_FILE_BYTES = 4 << 30  # intake.md: too large
 UNDEFINED_LENGTH = 0xFFFFFFFF
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -47,7 +48,6 @@ _KEYWORDS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "AcquisitionNumber",
-    "InstanceNumber",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "FrameOfReferenceUID",
@@ -193,6 +193,8 @@ def read_header(path: Path) -> tuple[Slice, Dataset]:
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
     """The header of an open file."""
+    if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+        raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
     head = file.read(PREAMBLE_BYTES + 4)
     file.seek(0)
     has_preamble = head[PREAMBLE_BYTES:] == b"DICM"

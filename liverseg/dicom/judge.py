@@ -17,7 +17,7 @@ from liverseg.dicom.geometry import (
     sorted_by_position,
 )
 from liverseg.dicom.header import Slice
-from liverseg.dicom.pixels import require_decoder, stored_dtype
+from liverseg.dicom.pixels import LOSSY_SYNTAXES, require_decoder, stored_dtype
 from liverseg.dicom.split import MIN_SLICES, parts_of, without_duplicates
 from liverseg.errors import ScanRejected
 
@@ -53,8 +53,8 @@ def judge(slices: Sequence[Slice]) -> list[Judged]:
     """
     notes: list[str] = []
     try:
-        _require_images(slices)
         scan = _without_localizers(slices, notes)
+        _require_images(scan)
         _require_pixels(scan)
         scan, copies = without_duplicates(scan)
         if copies:
@@ -76,9 +76,8 @@ def _judged_part(part: Sequence[Slice], notes: Sequence[str]) -> Judged:
         _require_one_matrix(part)
         _require_size(part)
         require_even_gaps(part)
-        for syntax in {item.transfer_syntax for item in part}:
-            require_decoder(syntax)
         for index, item in enumerate(part):
+            require_decoder(item)
             stored_dtype(item.layout, slice_name(item.path, index, len(part)))
     except ScanRejected as error:
         return Judged(tuple(part), error.code, error.detail, tuple(notes))
@@ -208,7 +207,7 @@ def _require_size(slices: Sequence[Slice]) -> None:
 def _remarks(slices: Sequence[Slice]) -> list[str]:
     """What a reader of the report should know of an accepted volume."""
     remarks = []
-    if any(item.lossy for item in slices):
+    if any(item.lossy or item.transfer_syntax in LOSSY_SYNTAXES for item in slices):
         remarks.append("the images were compressed with loss")
     if any(REFORMAT_WORDS.intersection(_words(item)) for item in slices):
         remarks.append("a reformatted series (MPR)")

@@ -28,16 +28,20 @@ DECODERS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(JPEG_2000, ("pylibjpeg", "pylibjpeg-openjpeg")),
     RLE: ("pydicom", "pydicom"),
 }
+BYTE_BITS = 8
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
 END_OF_IMAGE = b"\xff\xd9"  # the last two bytes of every JPEG, JPEG-LS and JPEG 2000 stream
 ALLOCATED_BITS = (8, 16, 32)
 
 
-def require_decoder(transfer_syntax: str) -> None:
-    """Check that pixel data of this transfer syntax can be read.
+def require_decoder(item: Slice) -> None:
+    """Check that pixel data of the image's transfer syntax can be read.
 
     Raises:
         ScanRejected: UNSUPPORTED_TRANSFER_SYNTAX, with the UID and the package that would read it.
     """
+    transfer_syntax = item.transfer_syntax
     if transfer_syntax in NATIVE_SYNTAXES or transfer_syntax == DEFLATED:
         return
     shown = transfer_syntax if _is_standard_uid(transfer_syntax) else "a private one"
@@ -47,6 +51,8 @@ def require_decoder(transfer_syntax: str) -> None:
             f"no package for the transfer syntax {shown} is known here",
         )
     plugin, package = DECODERS[transfer_syntax]
+    if transfer_syntax == JPEG_EXTENDED and item.layout.bits_stored > BYTE_BITS:
+        plugin, package = "pylibjpeg", "pylibjpeg-libjpeg"  # GDCM reads 8 bits of it only
     try:
         available = get_decoder(transfer_syntax).available_plugins
     except NotImplementedError:

@@ -16,7 +16,7 @@ PART_KEYWORDS = (
     "ConvolutionKernel",
     "KVP",
 )
-TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time
+TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time, or ...DateTime
 PHASE_KEYWORDS = (*PART_KEYWORDS, *TIME_KEYWORDS)
 
 
@@ -69,5 +69,5 @@ def phase_values(dataset: Dataset) -> tuple[str, ...]:
     times = []
     for keyword in TIME_KEYWORDS:
         date, time = text(dataset, f"{keyword}Date"), text(dataset, f"{keyword}Time")
-        times.append(f"{date}{time}" if time else "")
+        times.append(f"{date}{time}" if time else text(dataset, f"{keyword}DateTime"))
     return (*parts, *times)

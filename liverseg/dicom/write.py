@@ -5,6 +5,7 @@ For tests and the demonstration: what is written here is what `discover` and `vo
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def _save_slice(
     common: Dataset, index: int, position_lps: NDArray[np.float64], pixels: bytes, path: Path
 ) -> None:
     """Write one slice: the series' data set, its own identifier, position and pixels."""
-    dataset = Dataset(common)
+    dataset = copy.deepcopy(common)
     dataset.SOPInstanceUID = generate_uid()
     dataset.InstanceNumber = index + 1
     dataset.ImagePositionPatient = [_decimal(value) for value in position_lps]

@@ -1,0 +1,109 @@
+"""Who may import whom, and what stays out of the way of a quick answer."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "liverseg"
+MAX_LINES = 300
+
+# What each module may import of ours. A package (dicom, report) may import itself as well.
+# Methods, formats and files know nothing but the errors.
+BASE = {"errors"}
+FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
+MODEL = BASE | {"dsn", "crf", "grid", "metrics", "inferer", "supervision", "datalist"}
+SINGLE = FILES | MODEL | {"scans", "transforms", "training", "report", "outputs", "bundle_files"}
+BATCH = SINGLE | {"pipeline", "failure", "manifest", "case"}
+COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": {"batch", "dsn", "errors"},  # each when first used
+    "errors": set(),
+    **dict.fromkeys(("dsn", "crf", "grid", "metrics", "dicom", "report"), BASE),
+    **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
+    "gather": FILES,
+    "scans": FILES,
+    **dict.fromkeys(("supervision", "inferer", "training"), MODEL | {"transforms"}),
+    "transforms": FILES | MODEL | {"scans"},
+    **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
+    **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
+    "train_run": SINGLE | {"pipeline"},
+    "demo_ct": BASE,
+    "demo": BATCH | {"batch", "demo_ct"},
+    "cli": COMMAND | {"train_run"},
+}
+NO_ENGINES = ("dsn", "crf", "grid", "metrics", "dicom", "report", "nifti", "archive", "scans")
+ENGINES = ("monai.engines", "monai.handlers", "ignite")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    """The name of a module, or of the package that it is part of."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a module imports, at its head or within."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports should be absolute"
+            yield node.module or ""
+            if node.module == "liverseg":
+                yield from (f"liverseg.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    name = layer(path)
+    assert name in MAY_IMPORT, "a new module should be given its place in MAY_IMPORT"
+    ours = {module.split(".")[1] for module in imported(path) if module.startswith("liverseg.")}
+    assert ours - MAY_IMPORT[name] - {name, "__version__"} == set()
+    if name in NO_ENGINES:
+        assert not [module for module in imported(path) if module.startswith(ENGINES)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_is_short_and_says_what_it_does(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_LINES
+    assert text.startswith(('"""', 'r"""'))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_command_prints_or_exits(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    if layer(path) != "cli":
+        assert not called & {"print", "sys.exit", "exit", "os._exit"}
+
+
+def test_the_layers_have_no_circle() -> None:
+    # `report` and `dicom` import nothing above them, so following the table must end.
+    def below(name: str, above: tuple[str, ...] = ()) -> None:
+        assert name not in above, " -> ".join((*above, name))
+        paths = [path for path in MODULES if layer(path) == name and name != "__init__"]
+        ours = {
+            module.split(".")[1]
+            for path in paths
+            for module in imported(path)
+            if module.startswith("liverseg.")
+        }
+        for other in ours - {name, "__version__"}:
+            below(other, (*above, name))
+
+    for name in {layer(path) for path in MODULES}:
+        below(name)
+
+
+def test_the_command_loads_without_torch_and_monai() -> None:
+    heavy = ("torch", "monai", "scipy", "highdicom", "matplotlib", "openvino")
+    code = f"import sys, liverseg.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

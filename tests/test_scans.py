@@ -1,0 +1,151 @@
+"""Scans in mixed deliveries: trees, archives, NIfTI, and what is none."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import phantom, small_ct
+
+from liverseg.dicom.write import write_ct_series
+from liverseg.errors import ScanRejected
+from liverseg.scans import found_scans, read_scan, scan_at
+
+
+def zipped(folder: Path) -> Path:
+    """A zip of a folder, beside it."""
+    return Path(shutil.make_archive(str(folder), "zip", folder))
+
+
+def test_a_zip_is_read_and_named_as_the_source(small_dicom: Path) -> None:
+    archive = zipped(small_dicom)
+    with found_scans([archive]) as scans:
+        assert [scan.source for scan in scans] == [archive]
+        np.testing.assert_array_equal(read_scan(scans[0]).image, small_ct()[0])
+        private = scans[0].files[0].parents[1]
+        assert private.stat().st_mode & 0o077 == 0
+    assert not private.exists()
+
+
+def test_a_tree_of_everything_is_taken_apart(tmp_path: Path, phantom_nifti: Path) -> None:
+    tree = tmp_path / "tree"
+    write_ct_series(*small_ct(), tree / "patient" / "CT")
+    zipped(tree / "patient")
+    shutil.move(phantom_nifti, tree / "phantom.nii.gz")
+    for name in ("notes.txt", ".DS_Store"):
+        (tree / name).write_bytes(b"nothing")
+    with found_scans([tree]) as scans:
+        found = [(scan.kind, scan.code, scan.source) for scan in scans]
+    # The zip comes before the folder, which holds copies of its images: one scan.
+    assert found == [
+        ("dicom", "", tree / "patient.zip"),
+        ("nifti", "", tree / "phantom.nii.gz"),
+        ("other", "NOT_CT", tree),
+    ]
+    assert "12 files were copies" in scans[0].notes[0]
+    assert scans[2].reason == "2 files that are no images"
+
+
+def test_one_series_in_two_inputs_is_one_scan(small_dicom: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(small_dicom, copy)
+    with found_scans([small_dicom, copy]) as scans:
+        assert [scan.slices for scan in scans] == [12]
+
+
+def test_one_nifti_in_two_inputs_is_one_scan(phantom_nifti: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.nii.gz"
+    shutil.copy(phantom_nifti, copy)
+    with found_scans([phantom_nifti, copy, phantom_nifti]) as scans:
+        assert [scan.notes for scan in scans] == [("1 equal files were left out",)]
+
+
+def test_a_nifti_is_described_by_its_header(phantom_nifti: Path) -> None:
+    with found_scans([phantom_nifti]) as scans:
+        scan = scans[0]
+        np.testing.assert_array_equal(read_scan(scan).image, phantom()[0])
+    assert (scan.columns, scan.rows, scan.slices) == (96, 112, 24)
+    assert scan.spacing_mm == (2.0, 1.5, 3.0)
+    assert scan.case_id.isalnum()
+    assert len(scan.case_id) == 16
+
+
+def test_phantom_slices_and_nifti_are_the_same_volume(
+    phantom_nifti: Path, phantom_dicom: Path
+) -> None:
+    with found_scans([phantom_nifti, phantom_dicom]) as scans:
+        first, second = (read_scan(scan) for scan in scans)
+    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_allclose(first.affine, second.affine, atol=1e-9)
+
+
+def test_a_missing_input_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), found_scans([tmp_path / "nowhere"]):
+        pass
+
+
+def test_an_empty_folder_holds_no_scans(tmp_path: Path) -> None:
+    with found_scans([tmp_path]) as scans:
+        assert scans == []
+
+
+def test_a_file_that_is_no_image_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with found_scans([tmp_path / "a.txt"]) as scans:
+        assert [(scan.code, scan.source) for scan in scans] == [("NOT_CT", tmp_path / "a.txt")]
+
+
+def test_an_unsafe_archive_is_listed(tmp_path: Path, small_dicom: Path) -> None:
+    archive = zipped(small_dicom)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("../out", "x")
+    with found_scans([archive]) as scans:
+        assert [(scan.code, scan.source) for scan in scans] == [("UNSAFE_ARCHIVE", archive)]
+
+
+def test_an_archive_in_an_archive_is_no_image(tmp_path: Path, small_dicom: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    shutil.move(zipped(small_dicom), outer)
+    with found_scans([zipped(outer)]) as scans:
+        assert [scan.code for scan in scans] == ["NOT_CT"]
+
+
+def test_case_ids_are_unique_in_a_run(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "junk").write_text("same")
+        (folder / "bad.nii").write_text("same")
+    with found_scans([tmp_path]) as scans:
+        ids = [scan.case_id for scan in scans]
+    # Three folders of junk; the equal bad files are one.
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_a_refused_scan_is_not_read(small_dicom: Path) -> None:
+    (small_dicom / "IM0005.dcm").unlink()
+    with found_scans([small_dicom]) as scans, pytest.raises(ScanRejected, match="MISSING_SLICES"):
+        read_scan(scans[0])
+
+
+def test_the_scan_at_a_path_is_the_accepted_one(small_dicom: Path) -> None:
+    (small_dicom / "junk").write_text("junk")
+    with scan_at(small_dicom) as scan:
+        assert scan.slices == 12
+
+
+def test_two_scans_at_a_path_are_too_many(small_dicom: Path, phantom_nifti: Path) -> None:
+    shutil.move(phantom_nifti, small_dicom)
+    with pytest.raises(ValueError, match="2 were found"), scan_at(small_dicom):
+        pass
+
+
+def test_no_scan_at_a_path_gives_the_first_reason(small_dicom: Path) -> None:
+    (small_dicom / "IM0005.dcm").unlink()
+    (small_dicom / "junk").write_text("junk")
+    with pytest.raises(ScanRejected, match="MISSING_SLICES"), scan_at(small_dicom):
+        pass
