@@ -250,7 +250,7 @@ def _row_from_report(row: Row, report: dict[str, Any]) -> Row:
         volume_ml=float(report["volume_ml"]),
         mean_hu=nan if mean_hu is None else float(mean_hu),
         flags=tuple(dict.fromkeys(flag["code"] for flag in report["flags"])),
-        seconds=float(sum(report["seconds"].values())),
+        seconds=rounded(sum(report["seconds"].values())) or 0.0,
         engine=str(report["engine"]),
         weights_sha256=str(report["weights_sha256"]),
     )

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -215,22 +214,25 @@ def test_second_run_skips_what_is_done_and_keeps_its_numbers(tmp_path: Path) -> 
     assert (listed["status"], listed["volume_ml"]) == ("skipped", "4.32")
 
 
-Change = Callable[[Path, Path], list[Row]]
-
-
 @pytest.mark.parametrize(
-    "again",
+    ("weights", "resume", "outputs"),
     [
-        lambda scan, out: run(scan, out, tiny_pipeline(weights_sha256="1" * 64)),
-        lambda scan, out: run(scan, out, resume=False),
-        lambda scan, out: run(scan, out, outputs=("nifti", "report")),
+        ("1" * 64, True, ("nifti",)),
+        ("0" * 64, False, ("nifti",)),
+        ("0" * 64, True, ("nifti", "report")),
     ],
     ids=["other weights", "no resume", "more outputs"],
 )
-def test_case_is_done_again_when_the_result_would_differ(tmp_path: Path, again: Change) -> None:
-    write_nifti_scan(tmp_path / "ct.nii.gz")
-    run(tmp_path / "ct.nii.gz", tmp_path / "out", outputs=("nifti",))
-    assert [row.status for row in again(tmp_path / "ct.nii.gz", tmp_path / "out")] == ["done"]
+def test_case_is_done_again_when_the_result_would_differ(
+    tmp_path: Path, weights: str, resume: bool, outputs: tuple[str, ...]
+) -> None:
+    scan, output = tmp_path / "ct.nii.gz", tmp_path / "out"
+    write_nifti_scan(scan)
+    run(scan, output, outputs=("nifti",))
+    (row,) = run(
+        scan, output, tiny_pipeline(weights_sha256=weights), resume=resume, outputs=outputs
+    )
+    assert (row.status, row.weights_sha256) == ("done", weights)
 
 
 def test_case_is_done_again_when_its_series_has_more_slices_now(tmp_path: Path) -> None:
