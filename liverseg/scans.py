@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from liverseg.dicom.discover import Series, find_series
 from liverseg.dicom.geometry import step_mm
-from liverseg.dicom.header import Slice
+from liverseg.dicom.image import Slice
 from liverseg.dicom.volume import read_volume
 from liverseg.errors import ScanRejected
 from liverseg.gather import Gathered

@@ -11,7 +11,8 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from liverseg.dicom.frames import frames_of
-from liverseg.dicom.header import Slice, quiet_pydicom, read_header
+from liverseg.dicom.header import quiet_pydicom, read_header
+from liverseg.dicom.image import Slice
 from liverseg.dicom.judge import judge
 from liverseg.errors import ScanRejected
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 from pydicom.dataset import Dataset
 
-from liverseg.dicom.header import Slice
+from liverseg.dicom.image import Slice
 from liverseg.dicom.values import numbers, text, texts, value_of
 from liverseg.errors import ScanRejected
 

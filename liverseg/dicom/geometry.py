@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from liverseg.dicom.header import Slice
+from liverseg.dicom.image import Slice
 from liverseg.errors import ScanRejected
 
 ORIENTATION_TOLERANCE = 1e-3  # between direction cosines of one series (intake.md: localizer)

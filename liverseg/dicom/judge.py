@@ -16,7 +16,7 @@ from liverseg.dicom.geometry import (
     slice_name,
     sorted_by_position,
 )
-from liverseg.dicom.header import Slice
+from liverseg.dicom.image import Slice
 from liverseg.dicom.pixels import LOSSY_SYNTAXES, require_decoder, stored_dtype
 from liverseg.dicom.split import MIN_SLICES, parts_of, without_duplicates
 from liverseg.errors import ScanRejected

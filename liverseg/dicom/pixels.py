@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 
-from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES, Layout, Slice
+from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES
+from liverseg.dicom.image import Layout, Slice
 from liverseg.errors import ScanRejected
 
 # Which decoder reads which compression, and the package it comes from. GDCM for JPEG lossless:
@@ -160,7 +163,9 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
         )
     except (InvalidDicomError, EOFError) as error:
         raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}") from error
-    except (ValueError, RuntimeError, AttributeError, NotImplementedError, KeyError) as error:
+    except (ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
+        raise ScanRejected("CORRUPT", f"the pixel data of {name} cannot be decoded") from error
+    except (NotImplementedError, zlib.error, struct.error, IndexError) as error:
         raise ScanRejected("CORRUPT", f"the pixel data of {name} cannot be decoded") from error
     if decoded.size != item.layout.rows * item.layout.columns:
         raise ScanRejected("CORRUPT", f"{name} should decode to its rows and columns")

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm, slice_name
-from liverseg.dicom.header import Slice
+from liverseg.dicom.image import Slice
 from liverseg.dicom.pixels import read_stored
 from liverseg.dicom.values import PART_KEYWORDS, PHASE_KEYWORDS
 from liverseg.errors import ScanRejected

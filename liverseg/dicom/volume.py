@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from liverseg.dicom.geometry import affine_ras, slice_name, tilt_degrees
-from liverseg.dicom.header import Slice, quiet_pydicom
+from liverseg.dicom.header import quiet_pydicom
+from liverseg.dicom.image import Slice
 from liverseg.dicom.pixels import read_stored
 from liverseg.errors import ScanRejected
 
