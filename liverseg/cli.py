@@ -184,8 +184,10 @@ def _train(args: argparse.Namespace) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     from liverseg.demo import run_demo
+    from liverseg.progress import BatchProgress
 
-    result = run_demo(args.output)
+    with BatchProgress(args.quiet) as progress:
+        result = run_demo(args.output, on_row=progress)
     print("\n".join(result.lines), flush=True)
     return DONE if any(row.status == "done" for row in result.rows) else SOME_NOT_DONE
 

@@ -262,12 +262,3 @@ def test_trained_weights_segment_a_phantom_to_the_end(scan: Path, tmp_path: Path
     assert cli.main(["segment", str(scan), "-o", str(output), "--device", "cpu", "-q"]) == 0
     (report,) = output.glob("cases/*/report.json")
     assert json.loads(report.read_text())["engine"] == "torch"
-
-
-@pytest.mark.skipif(WEIGHTS.is_file(), reason="needs a bundle without weights")
-def test_missing_weights_are_2_and_one_line(
-    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["segment", str(scan), "-o", str(tmp_path / "out")]) == 2
-    assert "weights" in one_line(capsys)
-    assert not (tmp_path / "out").exists()

@@ -57,10 +57,16 @@ def test_weights_with_another_hash_are_refused_in_one_line(
     assert not output.exists()
 
 
-def test_missing_weights_are_refused(bundle: Path) -> None:
+def test_missing_weights_are_2_and_one_line(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (bundle / "models" / "model.pt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no .*model\.pt"):
-        load_pipeline("cpu")
+    write_scan(tmp_path / "in")
+    output = tmp_path / "out"
+    assert cli.main(["segment", str(tmp_path / "in"), "-o", str(output), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert (error.count("\n"), "there is no" in error) == (1, True)
+    assert not output.exists()
 
 
 def test_missing_config_is_named(bundle: Path) -> None:
