@@ -444,6 +444,27 @@ def test_missing_slice_is_named(small_dicom: Path) -> None:
     )
 
 
+def test_a_cut_file_is_found_without_reading_pixels(small_dicom: Path) -> None:
+    cut(4, -9)(small_dicom)
+    scan = only(small_dicom)
+    assert scan.code == "TRUNCATED"
+    assert "IM0005.dcm" in scan.reason
+
+
+def test_a_stream_cut_within_a_whole_file_is_refused(small_dicom: Path) -> None:
+    re_encoded(pydicom.uid.JPEG2000Lossless)(small_dicom)
+    path = small_dicom / "IM0005.dcm"
+    dataset = pydicom.dcmread(path)
+    stream = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = pydicom.encaps.encapsulate([stream[:-40]])
+    dataset.save_as(path)
+    with (
+        found_scans([small_dicom]) as scans,
+        pytest.raises(ScanRejected, match=r"TRUNCATED.*IM0005\.dcm"),
+    ):
+        read_scan(scans[0])
+
+
 def test_a_file_name_that_may_hold_a_patient_is_not_named(small_dicom: Path) -> None:
     for path in sorted(small_dicom.iterdir()):
         path.rename(path.with_name(f"DOE_JOHN_{path.name}"))

@@ -116,13 +116,13 @@ def test_an_archive_in_an_archive_is_no_image(tmp_path: Path, small_dicom: Path)
 
 def test_case_ids_are_unique_in_a_run(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
-        folder = tmp_path / name
-        folder.mkdir()
+        folder = tmp_path / "tree" / name / "same"
+        folder.mkdir(parents=True)
         (folder / "junk").write_text("same")
         (folder / "bad.nii").write_text("same")
-    with found_scans([tmp_path]) as scans:
+    with found_scans([zipped(tmp_path / "tree")]) as scans:
         ids = [scan.case_id for scan in scans]
-    # Three folders of junk; the equal bad files are one.
+    # Three folders of junk, of one name in one archive; the equal bad files are one.
     assert len(ids) == len(set(ids)) == 4
 
 
