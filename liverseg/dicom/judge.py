@@ -134,9 +134,9 @@ def _by_orientation(slices: Sequence[Slice], notes: list[str]) -> list[list[Slic
         common = Counter(tuple(keys[index]) for index in left).most_common(1)[0][0]
         # Rounding puts close orientations into two bins: gather by distance from the commonest.
         reference = next(slices[index] for index in left if tuple(keys[index]) == common)
-        near = [index for index in left if _is_parallel(slices[index], reference)]
-        stacks.append([slices[index] for index in near])
-        left = [index for index in left if index not in set(near)]
+        near = {index for index in left if _is_parallel(slices[index], reference)}
+        stacks.append([slices[index] for index in left if index in near])
+        left = [index for index in left if index not in near]
     stacks.sort(key=len, reverse=True)
     large = [stack for stack in stacks if len(stack) >= MIN_SLICES] or stacks[:1]
     askew = sum(map(len, stacks)) - sum(map(len, large))
