@@ -10,16 +10,21 @@ within half a voxel over the whole length. A voxel has the extent from index -0.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
+
+from liverseg.interpolation import along_axis, antialiased, trilinear
 
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as a right angle
 SLICES_AT_ONCE = 32  # slices in floating point at one time while a scan is resampled
+
+
+_Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 class Grid(NamedTuple):
@@ -132,23 +137,21 @@ def to_scan_grid(
     if tuple(logit.shape) != grid.shape:
         raise ValueError(f"logit should have the grid's shape {grid.shape}; got {logit.shape}")
     shape, affine, orientation = _reoriented(scan)
-    mask = np.zeros(shape, np.uint8)
+    # Slices outermost in memory, as in the files they are written to.
+    mask = np.zeros(shape[::-1], np.uint8)
     above = logit > threshold
     if bool(above.any()):
         scan_to_grid = np.linalg.inv(grid.affine) @ affine
         box = _reachable_box(above, scan_to_grid, shape)
-        if is_sheared(affine):
-            values = _sample_box(logit.float(), scan_to_grid, box)
-        else:
-            values = logit.float()
-            for axis in range(3):
-                index = torch.arange(*box[axis], device=logit.device, dtype=torch.float64)
-                index = index * scan_to_grid[axis, axis] + scan_to_grid[axis, 3]
-                values = _interpolated(values, axis, index)
-        inside = tuple(slice(low, high) for low, high in box)
-        mask[inside] = (values > threshold).to(torch.uint8).cpu().numpy()
+        columns, rows = slice(*box[0]), slice(*box[1])
+        values_of = _resampler(logit.float(), scan_to_grid, box, is_sheared(affine))
+        for start in range(*box[2], SLICES_AT_ONCE):
+            slab = slice(start, min(start + SLICES_AT_ONCE, box[2][1]))
+            inside = (values_of(slab.start, slab.stop) > threshold).to(torch.uint8)
+            mask[slab, rows, columns] = inside.cpu().numpy()
     back = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
-    return np.ascontiguousarray(nib.orientations.apply_orientation(mask, back))
+    # A copy in the same order of memory: flipped views have negative strides.
+    return np.array(nib.orientations.apply_orientation(mask.T, back), np.uint8, order="K")
 
 
 def is_sheared(affine: npt.NDArray[np.float64]) -> bool:
@@ -208,37 +211,18 @@ def _resize(
         np.clip(slices, low, high, out=slices)
         slices -= low
         slices /= high - low
-        in_plane[start : start + SLICES_AT_ONCE] = _antialiased(
+        in_plane[start : start + SLICES_AT_ONCE] = antialiased(
             torch.from_numpy(slices), (shape[1], shape[0])
         )
     if shape[2] != image.shape[2]:
         columns = in_plane.reshape(1, image.shape[2], -1)
-        in_plane = _antialiased(columns, (shape[2], columns.shape[2])).reshape(shape[::-1])
+        in_plane = antialiased(columns, (shape[2], columns.shape[2])).reshape(shape[::-1])
     return in_plane.permute(2, 1, 0).contiguous()  # (X', Y', Z')
-
-
-def _antialiased(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(N, H, W) to (N, *size): a triangle as wide as the step where it shrinks."""
-    if tuple(images.shape[1:]) == size:
-        return images
-    return functional.interpolate(images[None], size, mode="bilinear", antialias=True)[0]
-
-
-def _interpolated(values: torch.Tensor, axis: int, index: torch.Tensor) -> torch.Tensor:
-    """Linear interpolation along one axis at fractional indices; constant beyond the ends."""
-    last = values.shape[axis] - 1
-    index = index.clamp(0, last)
-    below = index.floor().long()
-    above = (below + 1).clamp(max=last)
-    weight_shape = [1, 1, 1]
-    weight_shape[axis] = -1
-    weight = (index - below).to(values.dtype).reshape(weight_shape)
-    return torch.lerp(values.index_select(axis, below), values.index_select(axis, above), weight)
 
 
 def _reachable_box(
     above: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], shape: tuple[int, int, int]
-) -> list[tuple[int, int]]:
+) -> _Box:
     """The ranges of scan indices whose network neighbours hold a voxel above the threshold."""
     ends = []
     for axis in range(3):
@@ -254,42 +238,35 @@ def _reachable_box(
         low = max(0, math.floor(corners[axis].min()))
         high = min(shape[axis], math.ceil(corners[axis].max()) + 1)
         box.append((low, max(low, high)))
-    return box
+    return box[0], box[1], box[2]
 
 
-def _sample_box(
-    logit: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], box: list[tuple[int, int]]
-) -> torch.Tensor:
-    """Trilinear values for a box of scan indices under any affine, slab by slab."""
-    slabs = []
-    for start in range(box[2][0], box[2][1], SLICES_AT_ONCE):
-        offset = np.eye(4)
-        offset[:3, 3] = [box[0][0], box[1][0], start]
-        depth = min(SLICES_AT_ONCE, box[2][1] - start)
-        size = (box[0][1] - box[0][0], box[1][1] - box[1][0], depth)
-        slabs.append(_trilinear(logit, scan_to_grid @ offset, size, padding="border"))
-    return torch.cat(slabs, dim=2)
+def _resampler(
+    logit: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], box: _Box, sheared: bool
+) -> Callable[[int, int], torch.Tensor]:
+    """A function that gives the trilinear values (z, y, x) of the box's slices from low to high."""
+    if sheared:
+
+        def sampled(low: int, high: int) -> torch.Tensor:
+            offset = np.eye(4)
+            offset[:3, 3] = [box[0][0], box[1][0], low]
+            size = (box[0][1] - box[0][0], box[1][1] - box[1][0], high - low)
+            values = trilinear(logit, scan_to_grid @ offset, size, padding="border")
+            return values.permute(2, 1, 0)
+
+        return sampled
+
+    def index(axis: int, low: int, high: int) -> torch.Tensor:
+        steps = torch.arange(low, high, device=logit.device, dtype=torch.float64)
+        return steps * float(scan_to_grid[axis, axis]) + float(scan_to_grid[axis, 3])
+
+    # Axis after axis, the smallest result first; index_select is slow unless it is contiguous.
+    in_plane = logit.permute(2, 1, 0).contiguous()
+    for axis in (0, 1):
+        in_plane = along_axis(in_plane, 2 - axis, index(axis, *box[axis]))
+    return lambda low, high: along_axis(in_plane, 0, index(2, low, high))
 
 
 def _sample(image: torch.Tensor, affine: npt.NDArray[np.float64], grid: Grid) -> torch.Tensor:
     """The image of one grid on another one; 0 outside its field of view."""
-    return _trilinear(image, np.linalg.inv(affine) @ grid.affine, grid.shape, padding="zeros")
-
-
-def _trilinear(
-    image: torch.Tensor,
-    to_image: npt.NDArray[np.float64],
-    shape: tuple[int, int, int],
-    padding: str,
-) -> torch.Tensor:
-    """The image at to_image times the voxel indices of shape."""
-    matrix = torch.from_numpy(to_image).to(image.device)
-    axes = [torch.arange(n, device=image.device, dtype=torch.float64) for n in shape]
-    index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (X, Y, Z, 3)
-    index = index @ matrix[:3, :3].T + matrix[:3, 3]
-    sizes = torch.tensor(image.shape, device=image.device)
-    # grid_sample wants coordinates in [-1, 1] over the extent, last axis of the image first.
-    unit = ((2 * index + 1) / sizes - 1).flip(-1).to(image.dtype)
-    return functional.grid_sample(
-        image[None, None], unit[None], padding_mode=padding, align_corners=False
-    )[0, 0]
+    return trilinear(image, np.linalg.inv(affine) @ grid.affine, grid.shape, padding="zeros")

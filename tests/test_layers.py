@@ -24,7 +24,8 @@ COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress",
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
-    **dict.fromkeys(("dsn", "crf", "grid", "metrics", "dicom", "report"), BASE),
+    **dict.fromkeys(("dsn", "crf", "metrics", "dicom", "report", "interpolation"), BASE),
+    "grid": BASE | {"interpolation"},
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
     "gather": FILES,
     "scans": FILES,
