@@ -541,3 +541,14 @@ def test_nothing_of_a_patient_is_written_to_the_terminal(
     outcomes(small_dicom)
     said = capfd.readouterr()
     assert secret not in said.out + said.err
+
+
+def test_a_number_that_is_cut_in_the_middle_is_refused_alone(small_dicom: Path) -> None:
+    shutil.copytree(small_dicom, small_dicom.parent / "whole")
+    path = small_dicom / "IM0003.dcm"
+    each(SeriesInstanceUID="1.2.3")(small_dicom)
+    whole = path.read_bytes()
+    rows = whole.index(b"\x28\x00\x10\x00US\x02\x00")
+    path.write_bytes(whole[: rows + 6] + b"\x03\x00\x20\x00\x00" + whole[rows + 10 :])
+    with found_scans([small_dicom.parent]) as scans:
+        assert sorted(scan.code for scan in scans) == ["", "MIXED_MATRIX"]

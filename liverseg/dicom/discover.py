@@ -85,7 +85,7 @@ def _images(path: Path) -> list[Slice]:
     may_be_ct = not whole.sop_class or whole.sop_class in CT_CLASSES
     if may_be_ct and not whole.series_uid and whole.pixels == "absent":
         raise ScanRejected("TRUNCATED", "a DICOM file ends before its identifiers and its pixels")
-    if whole.sop_class not in ENHANCED_CLASSES:
+    if whole.sop_class not in ENHANCED_CLASSES or dataset is None:
         return [whole]
     try:
         return frames_of(whole, dataset)

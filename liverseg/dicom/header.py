@@ -10,15 +10,19 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 
+from liverseg.dicom.deflate import inflated
 from liverseg.dicom.image import Layout, Pixels, Slice
+from liverseg.dicom.plain import PlainHeader, Unusual, Wanted, plain_header
 from liverseg.dicom.values import numbers, phase_values, text, texts, whole_number
 from liverseg.errors import ScanRejected
 
@@ -69,8 +73,12 @@ _KEYWORDS = (
     "RescaleSlope",
     "RescaleType",
     "LossyImageCompression",
+    "InstanceNumber",
+    "ImagesInAcquisition",
 )
 HEADER_TAGS = [Tag(keyword) for keyword in (*_KEYWORDS, *_GROUPS)]
+PLAIN_KEYWORDS = Wanted(_KEYWORDS)
+HEAD_BYTES = (16 << 10, 1 << 20)  # what is read of a file at first, and when that is too little
 
 
 @contextlib.contextmanager
@@ -109,30 +117,65 @@ def looks_like_dicom(head: bytes) -> bool:
     return element <= 0x0070 and (explicit or length <= 128)
 
 
-def read_header(path: Path) -> tuple[Slice, Dataset]:
+def read_header(path: Path) -> tuple[Slice, Dataset | None]:
     """The header of one DICOM file; call it inside `quiet_pydicom`.
 
     Args:
         path: a file whose head `looks_like_dicom`.
 
     Returns:
-        The image, without what a multi-frame file says per frame, and the data set it came from.
+        The image, without what a multi-frame file says per frame, and for a file that may be one
+        the data set it came from.
 
     Raises:
         ScanRejected: CORRUPT when the header cannot be parsed, UNREADABLE when the operating
             system does not let us read the file.
     """
     try:
-        with path.open("rb") as file:
-            return _read_header(file, path)
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
+            plain = _plain_header(file)
+        if plain is not None:
+            return _plain_slice(plain, path, size), None
+        with path.open("rb") as buffered:
+            unpacked = inflated(buffered)
+            buffered.seek(0)
+            item, dataset = _read_header(unpacked or buffered, path)
+        if unpacked:  # its pixels have no place in the file
+            layout = replace(item.layout, offset=None)
+            item = replace(item, transfer_syntax=DEFLATED, layout=layout)
+        return item, dataset
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
 
 
+def _plain_header(file: FileIO) -> PlainHeader | None:
+    """The header of an open file when it is an ordinary one."""
+    head = b""
+    for count in HEAD_BYTES:
+        head += file.read(count - len(head))
+        try:
+            return plain_header(head, PLAIN_KEYWORDS)
+        except Unusual:
+            if len(head) < count:
+                return None
+    return None
+
+
+def _plain_slice(plain: PlainHeader, path: Path, size: int) -> Slice:
+    """The image of an ordinary header."""
+    place: tuple[int | None, int | None] = (None, None)
+    pixels: Pixels = "whole"
+    if plain.pixel_length != UNDEFINED_LENGTH:
+        place = plain.pixel_offset, plain.pixel_length
+        pixels = "whole" if sum(place) <= size else "short"
+    return _slice(plain, path, (plain.transfer_syntax, plain.meta_class), pixels, place)
+
+
 def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
-    """The header of an open file."""
-    if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-        raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
+    """The header of any open file, as pydicom reads it."""
     head = file.read(PREAMBLE_BYTES + 4)
     file.seek(0)
     has_preamble = head[PREAMBLE_BYTES:] == b"DICM"
@@ -145,12 +188,14 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
             syntax = BIG_ENDIAN if not dataset.original_encoding[1] else IMPLICIT_LITTLE_ENDIAN
             if dataset.original_encoding == (False, True):
                 syntax = "1.2.840.10008.1.2.1"
-        pixels, place = _pixel_data(file, path, dataset, syntax)
-        return _slice(dataset, path, syntax, pixels, place), dataset
+        meta_class = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", "") or "")
+        pixels, place = _pixel_data(file, dataset)
+        return _slice(dataset, path, (syntax, meta_class), pixels, place), dataset
     except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
         raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
     except (
         InvalidDicomError,
+        BytesLengthException,
         EOFError,
         struct.error,
         NotImplementedError,
@@ -160,46 +205,41 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
         raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
 
 
-def _pixel_data(
-    file: BinaryIO, path: Path, dataset: Dataset, syntax: str
-) -> tuple[Pixels, tuple[int | None, int | None]]:
+def _pixel_data(file: BinaryIO, dataset: Dataset) -> tuple[Pixels, tuple[int | None, int | None]]:
     """Whether the pixel data is there and whole; where it starts and its length when native."""
-    if syntax == DEFLATED:
-        # The data set is inside one deflated stream: there is no place in the file to look at.
-        whole = pydicom.dcmread(path, specific_tags=["PixelData"], force=True)
-        return ("whole" if "PixelData" in whole else "absent"), (None, None)
-    implicit, little = dataset.original_encoding
+    _, little = dataset.original_encoding
     order = "<" if little else ">"
     start = file.tell()
     element = file.read(12)
-    if len(element) < 12 or struct.unpack(f"{order}HH", element[:4]) != (0x7FE0, 0x0010):
+    # The type, not what the file claims: a value's length is even, and these letters are odd.
+    explicit = element[4:6] in (b"OB", b"OW", b"UN")
+    head_bytes = 12 if explicit else 8
+    if len(element) < head_bytes or struct.unpack(f"{order}HH", element[:4]) != (0x7FE0, 0x0010):
         return "absent", (None, None)
-    if implicit:
-        length, start = struct.unpack(f"{order}L", element[4:8])[0], start + 8
-    else:
-        length, start = struct.unpack(f"{order}L", element[8:12])[0], start + 12
-    size = os.fstat(file.fileno()).st_size
+    length = struct.unpack(f"{order}L", element[head_bytes - 4 : head_bytes])[0]
+    start += head_bytes
+    size = file.seek(0, os.SEEK_END)
     if length == UNDEFINED_LENGTH:
         return "whole", (None, None)
     return ("whole" if start + length <= size else "short"), (start, length)
 
 
 def _slice(
-    dataset: Dataset,
+    dataset: Dataset | PlainHeader,
     path: Path,
-    syntax: str,
+    meta: tuple[str, str],
     pixels: Pixels,
     place: tuple[int | None, int | None],
 ) -> Slice:
-    """What the data set says, in plain values."""
+    """What the data set and the meta information (syntax, class) say, in plain values."""
     spacing = numbers(dataset, "PixelSpacing", 2)
-    meta_class = getattr(dataset.file_meta, "MediaStorageSOPClassUID", "")
+    syntax, meta_class = meta
     patient = text(dataset, "PatientID")
     slope, intercept = numbers(dataset, "RescaleSlope", 1), numbers(dataset, "RescaleIntercept", 1)
     return Slice(
         path=path,
         frame=None,
-        sop_class=text(dataset, "SOPClassUID") or str(meta_class or ""),
+        sop_class=text(dataset, "SOPClassUID") or meta_class,
         sop_uid=text(dataset, "SOPInstanceUID"),
         study_uid=text(dataset, "StudyInstanceUID"),
         series_uid=text(dataset, "SeriesInstanceUID"),
@@ -220,10 +260,12 @@ def _slice(
         frames=whole_number(dataset, "NumberOfFrames"),
         pixels=pixels,
         layout=_layout(dataset, place if syntax in NATIVE_SYNTAXES else (None, None)),
+        instance=whole_number(dataset, "InstanceNumber"),
+        acquired=whole_number(dataset, "ImagesInAcquisition"),
     )
 
 
-def _layout(dataset: Dataset, place: tuple[int | None, int | None]) -> Layout:
+def _layout(dataset: Dataset | PlainHeader, place: tuple[int | None, int | None]) -> Layout:
     """The layout of the stored values; 0 where the file does not say."""
     allocated = whole_number(dataset, "BitsAllocated") or 0
     stored = whole_number(dataset, "BitsStored") or allocated

@@ -67,4 +67,6 @@ class Slice:
     frames: int | None
     pixels: Pixels
     layout: Layout
+    instance: int | None = None  # InstanceNumber
+    acquired: int | None = None  # ImagesInAcquisition
     refused: tuple[str, str] | None = None  # code and reason that condemn the series

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 # What may differ between two phases or reconstructions under one SeriesInstanceUID. The first
 # four are names of a part, the last two are times.
@@ -20,16 +20,29 @@ TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time, or ...DateTim
 PHASE_KEYWORDS = (*PART_KEYWORDS, *TIME_KEYWORDS)
 
 
-def value_of(dataset: Dataset, keyword: str) -> Any:
+class Elements(Protocol):
+    """What values are taken from: a pydicom Dataset, or a PlainHeader."""
+
+    @property
+    def original_encoding(self) -> tuple[bool | None, bool | None]:
+        """Whether the data set is implicit, and whether it is little endian."""
+
+    def get(self, keyword: str, /) -> Any:
+        """The value of an element."""
+
+
+def value_of(dataset: Elements, keyword: str) -> Any:
     """The element's value as pydicom has it; None when absent, empty or impossible to parse."""
     try:
         value = dataset.get(keyword)
     except (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError):
         return None
+    except BytesLengthException:  # numbers cut in the middle
+        return None
     return None if value is None or value == "" else value
 
 
-def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+def texts(dataset: Elements, keyword: str) -> tuple[str, ...]:
     """The element's values as stripped texts; () when absent."""
     value = value_of(dataset, keyword)
     if value is None:
@@ -38,12 +51,12 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(str(item).strip(" \0") for item in (value if several else (value,)))
 
 
-def text(dataset: Dataset, keyword: str) -> str:
+def text(dataset: Elements, keyword: str) -> str:
     r"""The element's value as one text, several values joined by a backslash; "" when absent."""
     return "\\".join(texts(dataset, keyword))
 
 
-def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+def numbers(dataset: Elements, keyword: str, count: int) -> tuple[float, ...] | None:
     """The element's `count` finite numbers; None when absent, unparsable or of another count."""
     try:
         found = tuple(float(item) for item in texts(dataset, keyword))
@@ -52,18 +65,19 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
     return found if len(found) == count and all(map(math.isfinite, found)) else None
 
 
-def whole_number(dataset: Dataset, keyword: str) -> int | None:
+def whole_number(dataset: Elements, keyword: str) -> int | None:
     """The element's whole number; None when absent or no number."""
     value = value_of(dataset, keyword)
     if isinstance(value, bytes):  # US or SS, before pydicom knows which
         return int.from_bytes(value, "little" if dataset.original_encoding[1] else "big")
     try:
-        return None if value is None else int(value)
+        number = value.strip(" \0") if isinstance(value, str) else value
+        return None if number is None else int(number)
     except (ValueError, TypeError, OverflowError):
         return None
 
 
-def phase_values(dataset: Dataset) -> tuple[str, ...]:
+def phase_values(dataset: Elements) -> tuple[str, ...]:
     """The values of PHASE_KEYWORDS; times as digits that sort, with the date before them."""
     parts = [text(dataset, keyword) for keyword in PART_KEYWORDS]
     times = []

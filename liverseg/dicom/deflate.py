@@ -1,0 +1,57 @@
+"""Inflate a deflated DICOM file (PS3.5 A.5) in memory, up to a limit."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from io import BytesIO
+from typing import BinaryIO
+
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from liverseg.errors import ScanRejected
+
+MAX_RATIO = 200  # of inflated to packed bytes (intake.md: too large)
+FREE_BYTES = 64 << 20  # that no ratio forbids: a slice of air alone packs very well
+PREAMBLE = bytes(128) + b"DICM"
+
+
+def inflated(file: BinaryIO) -> BytesIO | None:
+    """What a deflated file holds, as a file of explicit VR little endian.
+
+    Args:
+        file: an open DICOM file, at its start; call it inside `quiet_pydicom`.
+
+    Returns:
+        The file, at its start; None when it is not deflated.
+
+    Raises:
+        ScanRejected: TOO_LARGE beyond the limit, TRUNCATED when the stream has no end, CORRUPT
+            when it cannot be inflated.
+    """
+    if file.read(len(PREAMBLE))[-4:] != PREAMBLE[-4:]:
+        return None
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group > 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return None
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    limit = max(MAX_RATIO * os.fstat(file.fileno()).st_size, FREE_BYTES)
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(file.read(), limit)
+    except zlib.error as error:
+        raise ScanRejected("CORRUPT", "a deflated file that cannot be inflated") from error
+    if not unpacker.eof:
+        if len(content) >= limit:
+            raise ScanRejected("TOO_LARGE", f"at most {limit} bytes are inflated from the file")
+        raise ScanRejected("TRUNCATED", "a deflated file ends before its data does")
+    whole = BytesIO()
+    whole.write(PREAMBLE)
+    write_file_meta_info(DicomIO(whole), FileMetaDataset(meta), enforce_standard=False)
+    whole.write(content)
+    whole.seek(0)
+    return whole
