@@ -26,6 +26,7 @@ NUMBER_TYPES = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280)  # 8 to 64 bits, flo
 MAX_VOXELS = 1 << 31
 MAX_RATIO = 200  # bytes of data to bytes of a gzip file
 MAX_FILE_BYTES = 4 << 30
+CHUNK_BYTES = 1 << 20
 MIN_SLICES = 8
 ZOOM_TOLERANCE = 0.01  # between the affine's spacing and pixdim, relative
 HU_MIN, HU_MAX = -32768, 32767  # int16
@@ -227,7 +228,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tupl
                 values = np.frombuffer(block, dtype=dtype).reshape(rows, columns)
                 by_slice[index] = _as_hu(values, slope, intercept, index)
             if isinstance(file, gzip.GzipFile):
-                file.read(1)  # the end of the stream holds its checksum
+                _require_checksum(file, MAX_RATIO * path.stat().st_size)
     except EOFError as error:
         raise ScanRejected("TRUNCATED", "the file ends before its last slice") from error
     except (gzip.BadGzipFile, zlib.error, ImageFileError) as error:
@@ -235,6 +236,21 @@ def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tupl
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
     return by_slice.transpose(2, 1, 0), accepted.affine, ()
+
+
+def _require_checksum(file: gzip.GzipFile, most_bytes: int) -> None:
+    """Read on to the end of the stream, where its checksum is compared.
+
+    Raises:
+        ScanRejected: TOO_LARGE when more than `most_bytes` follow.
+    """
+    following = 0
+    while block := file.read(CHUNK_BYTES):
+        following += len(block)
+        if following > most_bytes:
+            raise ScanRejected(
+                "TOO_LARGE", f"the file expands to more than {MAX_RATIO} times its size"
+            )
 
 
 def _as_hu(values: NDArray[Any], slope: float, intercept: float, index: int) -> NDArray[np.int16]:

@@ -75,6 +75,7 @@ def _judged_part(part: Sequence[Slice], notes: Sequence[str]) -> Judged:
     try:
         _require_one_matrix(part)
         _require_size(part)
+        _require_one_rescale(part)
         require_even_gaps(part)
         for index, item in enumerate(part):
             require_decoder(item)
@@ -177,6 +178,8 @@ def _require_one_matrix(slices: Sequence[Slice]) -> None:
     first = slices[0]
     for index, item in enumerate(slices):
         for what, of in checks:
+            if of(item) == of(first):
+                continue
             if not np.allclose(of(item), of(first), rtol=SPACING_TOLERANCE, atol=0):
                 wanted, got = " x ".join(f"{v:g}" for v in of(first)), of(item)
                 raise ScanRejected(
@@ -185,6 +188,20 @@ def _require_one_matrix(slices: Sequence[Slice]) -> None:
                     f"{' x '.join(f'{v:g}' for v in got)} in "
                     f"{slice_name(item.path, index, len(slices))}",
                 )
+
+
+def _require_one_rescale(slices: Sequence[Slice]) -> None:
+    """Refuse a rescale that some slices lack, or that makes every value the same."""
+    undeclared = [item.slope is None or item.intercept is None for item in slices]
+    for index, item in enumerate(slices):
+        name = slice_name(item.path, index, len(slices))
+        if item.slope == 0:
+            raise ScanRejected("NO_RESCALE", f"RescaleSlope should not be 0; it is in {name}")
+        if undeclared[index] and not all(undeclared):
+            raise ScanRejected(
+                "NO_RESCALE",
+                f"RescaleSlope and RescaleIntercept should be given in all slices; not in {name}",
+            )
 
 
 def _require_size(slices: Sequence[Slice]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 
+from liverseg.dicom.deflate import inflated
 from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES
 from liverseg.dicom.image import Layout, Slice
+from liverseg.dicom.stream import require_stream
 from liverseg.errors import ScanRejected
 
 # Which decoder reads which compression, and the package it comes from. GDCM for JPEG lossless:
@@ -34,7 +39,6 @@ DECODERS: dict[str, tuple[str, str]] = {
 BYTE_BITS = 8
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
-END_OF_IMAGE = b"\xff\xd9"  # the last two bytes of every JPEG, JPEG-LS and JPEG 2000 stream
 ALLOCATED_BITS = (8, 16, 32)
 
 
@@ -142,25 +146,17 @@ def _read_native(item: Slice, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
 
 def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]:
     """The pixels of a compressed or deflated file."""
-    frame = item.frame or 0
+    if item.transfer_syntax in NATIVE_SYNTAXES:
+        raise ScanRejected("CORRUPT", f"{name} claims native pixels but holds encapsulated ones")
     try:
-        dataset = opened.get(item.path) or pydicom.dcmread(item.path, force=True)
+        dataset = opened.get(item.path) or _data_set(item)
         if item.frame is not None:
             opened[item.path] = dataset
         if "PixelData" not in dataset:
             raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}")
         if item.transfer_syntax == DEFLATED:
-            dtype = stored_dtype(item.layout, name).newbyteorder("<")
-            count = item.layout.rows * item.layout.columns
-            start = frame * count * dtype.itemsize
-            return np.frombuffer(dataset.PixelData, dtype=dtype, count=count, offset=start)
-        _require_end_of_image(dataset.PixelData, item.transfer_syntax, name)
-        decoded, _ = get_decoder(item.transfer_syntax).as_array(
-            dataset,
-            index=frame,
-            decoding_plugin=DECODERS[item.transfer_syntax][0],
-            raw=True,
-        )
+            return _inflated_frame(item, dataset, name)
+        decoded = _decoded_frame(item, dataset, name)
     except (InvalidDicomError, EOFError) as error:
         raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}") from error
     except (ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
@@ -172,10 +168,52 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
     return decoded
 
 
-def _require_end_of_image(pixel_data: bytes, transfer_syntax: str, name: str) -> None:
-    """Refuse a stream without its last marker: decoders fill what is missing, in silence."""
-    if transfer_syntax == RLE:
-        return
-    tail = pixel_data[-16:].removesuffix(b"\xfe\xff\xdd\xe0\0\0\0\0").rstrip(b"\0")
-    if not tail.endswith(END_OF_IMAGE):
-        raise ScanRejected("TRUNCATED", f"the compressed image should be whole in {name}")
+def _data_set(item: Slice) -> Dataset:
+    """The whole data set of a file; its pixel data still compressed."""
+    with item.path.open("rb") as file:
+        unpacked = inflated(file) if item.transfer_syntax == DEFLATED else None
+        file.seek(0)
+        return pydicom.dcmread(unpacked or file, force=True)
+
+
+def _inflated_frame(item: Slice, dataset: Dataset, name: str) -> NDArray[Any]:
+    """One frame of a data set that was deflated as a whole."""
+    dtype = stored_dtype(item.layout, name).newbyteorder("<")
+    count = item.layout.rows * item.layout.columns
+    start = (item.frame or 0) * count * dtype.itemsize
+    if len(dataset.PixelData) < start + count * dtype.itemsize:
+        raise ScanRejected("TRUNCATED", f"{count} pixels should follow; there are fewer in {name}")
+    return np.frombuffer(dataset.PixelData, dtype=dtype, count=count, offset=start)
+
+
+def _decoded_frame(item: Slice, dataset: Dataset, name: str) -> NDArray[Any]:
+    """One compressed frame, checked and decoded."""
+    frame, syntax = item.frame or 0, item.transfer_syntax
+    if syntax != RLE:
+        stream = get_frame(dataset.PixelData, frame, number_of_frames=item.frames or 1)
+        require_stream(stream, item.layout, name)
+    with quiet_decoders():
+        decoded, _ = get_decoder(syntax).as_array(
+            dataset, index=frame, decoding_plugin=DECODERS[syntax][0], raw=True
+        )
+    return decoded
+
+
+@contextlib.contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keep GDCM from writing to the terminal of a program that we are only a part of."""
+    import gdcm  # type: ignore[import-untyped]  # its wheel has no annotations
+
+    switches = (
+        (gdcm.Trace.GetWarningFlag, gdcm.Trace.WarningOn, gdcm.Trace.WarningOff),
+        (gdcm.Trace.GetErrorFlag, gdcm.Trace.ErrorOn, gdcm.Trace.ErrorOff),
+    )
+    were_on = [(is_on(), turn_on) for is_on, turn_on, _ in switches]
+    for _, _, turn_off in switches:
+        turn_off()
+    try:
+        yield
+    finally:
+        for was_on, turn_on in were_on:
+            if was_on:
+                turn_on()
