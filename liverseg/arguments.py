@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from liverseg import __version__
+from liverseg.limits import MEMORY_SHARE, TIMEOUT_S
 
 OUTPUT_CHOICES = ("nifti", "report")
 WRONG_USAGE = 2
@@ -32,6 +34,16 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USAGE, f"liverseg: {message}; {self.prog} --help tells more\n")
+
+
+def _above_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"should be a number above 0; got {text!r}")
+    return number
 
 
 def command_parser() -> argparse.ArgumentParser:
@@ -68,6 +80,7 @@ def _add_batch_commands(commands: _Commands) -> None:
         help="what to write, with commas: nifti,report (default: both)",
     )
     _add_no_resume(segment, "segment again what an earlier run has finished")
+    _add_limits(segment)
     _add_common(segment)
 
     inspect = commands.add_parser("inspect", help="list the series found, each with its verdict")
@@ -79,6 +92,7 @@ def _add_batch_commands(commands: _Commands) -> None:
     _add_inputs(convert)
     convert.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     _add_series(convert)
+    _add_limits(convert)
     _add_common(convert)
 
 
@@ -127,6 +141,23 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
         metavar="all|best|UID",
         help="best: of each study the series with most slices; UID: a SeriesInstanceUID or a "
         "case id as inspect lists it (default: all)",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_above_zero,
+        default=TIMEOUT_S,
+        metavar="S",
+        help=f"seconds for one scan (default: {TIMEOUT_S:g})",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=_above_zero,
+        metavar="GIB",
+        help="for the process that reads and segments the scans (default: "
+        f"{MEMORY_SHARE:.0%} of the machine's memory)".replace("%", "%%"),
     )
 
 

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from liverseg.case import CASES, CONVERTED, OUTPUTS, Conversion, Job, Segmentation
-from liverseg.failure import FAILURES, refusal_of, where
+from liverseg.case import CASES, CONVERTED, OUTPUTS, Conversion, Segmentation
+from liverseg.errors import ScanRejected
+from liverseg.failure import FAILURES
+from liverseg.isolation import Isolated
+from liverseg.job import Job
+from liverseg.limits import TIMEOUT_S, Limits
+from liverseg.lock import sole_writer
 from liverseg.manifest import Ledger, Row, Status, new_row
-from liverseg.pipeline import Pipeline, load_pipeline
+from liverseg.pipeline import BuiltPipeline, BundlePipeline, Pipeline
 from liverseg.scans import Scan, found_scans
 
 __all__ = [
     "OUTPUTS",
+    "Limits",
     "Pipeline",
     "Row",
     "convert",
-    "load_pipeline",
     "segment",
     "segment_folder",
 ]
 
-logger = logging.getLogger(__name__)
+ORDINARY_LIMITS = Limits()
 
 # Called with (None, 0, scans) once the scans are found, then with (row, number, scans) after each.
 OnRow = Callable[[Row | None, int, int], None]
@@ -37,6 +41,8 @@ def segment(
     series: str = "all",
     outputs: Sequence[str] = OUTPUTS,
     resume: bool = True,
+    timeout_s: float = TIMEOUT_S,
+    memory_limit_bytes: int | None = None,
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Segment the liver in every CT series found and leave masks, reports and a manifest.
@@ -48,6 +54,9 @@ def segment(
         series: all; best (a study's series with most slices); or a SeriesInstanceUID or case id.
         outputs: nifti for liver.nii.gz, report for preview.png; report.json is always written.
         resume: skip cases that an earlier run finished with the same weights and version.
+        timeout_s: for one scan; it fails with TIMEOUT when it takes longer.
+        memory_limit_bytes: for the process that does the scans, 75 % of the machine's memory by
+            default; a scan that makes it larger fails with OUT_OF_MEMORY.
         on_row: called with (None, 0, scans), then (row, number, scans) after every scan.
 
     Returns:
@@ -55,27 +64,43 @@ def segment(
 
     Raises:
         FileNotFoundError: an input, the bundle or its weights are missing.
-        ValueError: no such device, series or output; or weights that do not match their SHA-256.
+        ValueError: no such device, series or output; a limit that is none; or weights that do not
+            match their SHA-256.
+        BlockingIOError: another run is writing to the output folder.
+        ScanRejected: the process that does the scans cannot start, within the memory limit too.
         OSError: the output folder cannot be written.
     """
-    job = Segmentation(output, lambda: load_pipeline(device), tuple(outputs), resume)
-    return run_batch(inputs, output, job, series=series, on_row=on_row)
+    limits = Limits(timeout_s, memory_limit_bytes)
+    job = Segmentation(output, BundlePipeline(device), tuple(outputs), resume)
+    return run_batch(inputs, output, job, series=series, limits=limits, on_row=on_row)
 
 
 def segment_folder(input_dir: Path, output_dir: Path, pipeline: Pipeline) -> list[Row]:
-    """As `segment`, with parts that are already built: the bundle's run of inference.yaml."""
-    job = Segmentation(Path(output_dir), lambda: pipeline, OUTPUTS, resume=True)
+    """As `segment`, with parts that are already built: the bundle's run of inference.yaml.
+
+    Raises:
+        ValueError: a part of the pipeline cannot be sent to another process, such as a lambda.
+    """
+    job = Segmentation(Path(output_dir), BuiltPipeline(pipeline), OUTPUTS, resume=True)
     return run_batch([Path(input_dir)], Path(output_dir), job)
 
 
 def convert(
-    inputs: Sequence[Path], output: Path, *, series: str = "all", on_row: OnRow | None = None
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    series: str = "all",
+    timeout_s: float = TIMEOUT_S,
+    memory_limit_bytes: int | None = None,
+    on_row: OnRow | None = None,
 ) -> list[Row]:
     """Write every accepted series as output/<case_id>.nii.gz, int16 HU, exact.
 
     Args, returns and raises as `segment`, without a network.
     """
-    return run_batch(inputs, output, Conversion(output), series=series, on_row=on_row)
+    limits = Limits(timeout_s, memory_limit_bytes)
+    job = Conversion(output)
+    return run_batch(inputs, output, job, series=series, limits=limits, on_row=on_row)
 
 
 def run_batch(
@@ -84,23 +109,30 @@ def run_batch(
     job: Job,
     *,
     series: str = "all",
+    limits: Limits = ORDINARY_LIMITS,
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Do a job on every scan found; the manifest is valid after each. See `segment`."""
     report = on_row or (lambda row, number, count: None)
     rows: list[Row] = []
-    with found_scans(inputs) as found:
-        scans = _without_own(found, inputs, output)
+    with ExitStack() as kept:
+        scans = _without_own(kept.enter_context(found_scans(inputs)), inputs, output)
         if not scans:
             return rows
         chosen = selected(scans, series)
-        if any(scan.accepted and scan.case_id in chosen for scan in scans):
-            job.begin()
-        ledger = _opened(output)
+        kept.enter_context(sole_writer(output))
+        isolated = kept.enter_context(Isolated(job, limits))
+        wanted = [scan for scan in scans if scan.accepted and scan.case_id in chosen]
+        # Whatever can go wrong for all scans does so here, before anything is written.
+        earlier = _earlier(wanted, job)
+        if len(earlier) < len(wanted):
+            isolated.start()
+        ledger = Ledger(output)
+        ledger.write()
         report(None, 0, len(scans))
         for number, scan in enumerate(scans, 1):
             if scan.case_id in chosen:
-                row = _row_of(scan, job)
+                row = earlier.get(scan.case_id) or _row_of(scan, job, isolated)
                 ledger.add(row, scan)
             else:
                 row = new_row(scan, "skipped", scan.code, "not selected by the choice of series")
@@ -148,18 +180,27 @@ def _preference(scan: Scan) -> tuple[int, float]:
     return scan.slices, -scan.spacing_mm[2]
 
 
-def _row_of(scan: Scan, job: Job) -> Row:
+def _earlier(wanted: Sequence[Scan], job: Job) -> dict[str, Row]:
+    """The rows of the scans that an earlier run has done, by case id."""
+    if not wanted:
+        return {}
+    job.prepare()
+    rows = {scan.case_id: job.finished(scan) for scan in wanted}
+    return {case_id: row for case_id, row in rows.items() if row is not None}
+
+
+def _row_of(scan: Scan, job: Job, isolated: Isolated) -> Row:
     """Do one scan; whatever happens to it ends here, and only a finished one leaves files."""
     if not scan.accepted:
         job.discard(scan.case_id)
         return new_row(scan, "rejected", scan.code, scan.reason)
+    # Not the scan's fault if this fails, so the batch ends with it.
+    isolated.start()
     finished = False
     try:
-        row = job.process(scan)
+        row = isolated.process(scan)
         finished = True
-    except Exception as error:  # noqa: BLE001  one scan must not end the batch
-        refusal = refusal_of(error)
-        logger.debug("case %s: %s", scan.case_id, where(error))
+    except ScanRejected as refusal:
         status: Status = "failed" if refusal.code in FAILURES else "rejected"
         row = new_row(scan, status, refusal.code, refusal.detail)
     finally:
@@ -167,16 +208,6 @@ def _row_of(scan: Scan, job: Job) -> Row:
         if not finished:
             job.discard(scan.case_id)
     return row
-
-
-def _opened(output: Path) -> Ledger:
-    """The output folder's tables, written at once: a folder that cannot be written shows now."""
-    if output.exists() and not output.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "the output should be a folder; it is a file")
-    output.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(output)
-    ledger.write()
-    return ledger
 
 
 def _without_own(found: Sequence[Scan], inputs: Sequence[Path], output: Path) -> list[Scan]:

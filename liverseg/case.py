@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import platform
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from liverseg import __version__
+from liverseg.job import Stopwatch
 from liverseg.manifest import Row, new_row
 from liverseg.outputs import (
     IMAGE_GZIP_LEVEL,
@@ -27,7 +27,7 @@ from liverseg.outputs import (
     write_json,
     write_nifti,
 )
-from liverseg.pipeline import Pipeline
+from liverseg.pipeline import Pipeline, PipelineSource
 from liverseg.report.qc import Quality, measure, rounded
 from liverseg.scans import Scan, Volume, read_scan
 
@@ -42,42 +42,13 @@ CONVERTED = re.compile(r"[0-9a-f]{16}\.nii\.gz")
 REPORTED_PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
 
 
-class Job(Protocol):
-    """What is done with every accepted scan of a batch."""
-
-    def begin(self) -> None:
-        """Get ready; called once, before anything is written, if any scan is to be processed."""
-
-    def process(self, scan: Scan) -> Row:
-        """Do one scan and return its row; raises whatever went wrong."""
-
-    def discard(self, case_id: str) -> None:
-        """Remove what a case has left behind, finished or not."""
-
-
-class Stopwatch:
-    """Seconds per stage, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time of the block for a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 @dataclass
 class Segmentation:
     """The job of `liverseg segment`.
 
     Args:
         output: the batch's folder; a case goes to output/cases/<case_id>.
-        load: gives the pipeline, when there is something to segment.
+        source: gives the pipeline, when there is something to segment.
         outputs: some of OUTPUTS.
         resume: leave a case as it is that was finished with the same weights and version.
 
@@ -86,9 +57,10 @@ class Segmentation:
     """
 
     output: Path
-    load: Callable[[], Pipeline]
+    source: PipelineSource
     outputs: Sequence[str] = OUTPUTS
     resume: bool = True
+    _weights_sha256: str = field(default="", init=False)
     _pipeline: Pipeline | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -97,9 +69,13 @@ class Segmentation:
             got = ", ".join(self.outputs) or "none"
             raise ValueError(f"outputs should be some of {', '.join(OUTPUTS)}; got {got}")
 
+    def prepare(self) -> None:
+        """Check the weights; raises FileNotFoundError or ValueError."""
+        self._weights_sha256 = self.source.weights_sha256()
+
     def begin(self) -> None:
         """Load the pipeline."""
-        self._pipeline = self.load()
+        self._pipeline = self.source.load()
 
     @property
     def pipeline(self) -> Pipeline:
@@ -111,10 +87,6 @@ class Segmentation:
     def process(self, scan: Scan) -> Row:
         """Segment, measure and write one scan; report.json is written last."""
         folder = self.output / CASES / scan.case_id
-        if self.resume:
-            earlier = self._finished(scan, folder / REPORT_FILE)
-            if earlier is not None:
-                return earlier
         watch = Stopwatch()
         volume, mask, components = run_pipeline(scan, self.pipeline, watch)
         with watch.stage("measuring"):
@@ -128,6 +100,24 @@ class Segmentation:
         report = self._report(scan, volume, quality, watch)
         write_json(folder / REPORT_FILE, report)
         return _row_from_report(new_row(scan, "done"), report)
+
+    def finished(self, scan: Scan) -> Row | None:
+        """The row of a case that an earlier run has done, if this run would do the same."""
+        if not self.resume:
+            return None
+        path = self.output / CASES / scan.case_id / REPORT_FILE
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            same = (
+                report["weights_sha256"] == self._weights_sha256
+                and report["versions"]["liverseg"] == __version__
+                and set(self.outputs) <= set(report["outputs"])
+                and report["input"] == _identity(scan)
+            )
+            return _row_from_report(new_row(scan, "skipped"), report) if same else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # No report, or none that we would write: the case is done again.
+            return None
 
     def discard(self, case_id: str) -> None:
         """Remove the files of a case that we know, and its folder when nothing else is in it."""
@@ -172,21 +162,6 @@ class Segmentation:
             "outputs": list(self.outputs),
             "input": _identity(scan),
         }
-
-    def _finished(self, scan: Scan, path: Path) -> Row | None:
-        """The row of a case that an earlier run has done, if this run would do the same."""
-        try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-            same = (
-                report["weights_sha256"] == self.pipeline.weights_sha256
-                and report["versions"]["liverseg"] == __version__
-                and set(self.outputs) <= set(report["outputs"])
-                and report["input"] == _identity(scan)
-            )
-            return _row_from_report(new_row(scan, "skipped"), report) if same else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # No report, or none that we would write: the case is done again.
-            return None
 
 
 def run_pipeline(
@@ -262,6 +237,13 @@ class Conversion:
 
     output: Path
 
+    def prepare(self) -> None:
+        """Nothing to check."""
+
+    def finished(self, scan: Scan) -> Row | None:
+        """None: a scan is always converted again."""
+        return None
+
     def begin(self) -> None:
         """Nothing to load."""
 
@@ -277,3 +259,5 @@ class Conversion:
     def discard(self, case_id: str) -> None:
         """Remove the file of a case."""
         (self.output / f"{case_id}.nii.gz").unlink(missing_ok=True)
+        for leftover in self.output.glob(f".{case_id}.nii.gz.*{PART}"):
+            leftover.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from liverseg.arguments import command_parser
 from liverseg.errors import ScanRejected
+from liverseg.limits import GIB
 
 if TYPE_CHECKING:
     from liverseg.batch import Row
@@ -129,6 +131,8 @@ def _segment(args: argparse.Namespace) -> int:
             series=args.series,
             outputs=args.outputs,
             resume=args.resume,
+            timeout_s=args.timeout,
+            memory_limit_bytes=_memory_bytes(args),
             on_row=progress,
         )
     return _show_batch(rows, args.output)
@@ -139,8 +143,19 @@ def _convert(args: argparse.Namespace) -> int:
     from liverseg.progress import BatchProgress
 
     with BatchProgress(args.quiet) as progress:
-        rows = convert(args.inputs, args.output, series=args.series, on_row=progress)
+        rows = convert(
+            args.inputs,
+            args.output,
+            series=args.series,
+            timeout_s=args.timeout,
+            memory_limit_bytes=_memory_bytes(args),
+            on_row=progress,
+        )
     return _show_batch(rows, args.output)
+
+
+def _memory_bytes(args: argparse.Namespace) -> int | None:
+    return None if args.memory_limit is None else math.ceil(args.memory_limit * GIB)
 
 
 def _show_batch(rows: Sequence[Row], output: Path) -> int:

@@ -9,6 +9,8 @@ from liverseg.errors import ScanRejected
 
 # Codes of a scan that was accepted and then went wrong, where a rejected one was refused.
 FAILURES = frozenset({"FAILED", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
+# What torch's allocators say, on Unix, on Windows and on a GPU.
+MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 PACKAGE_FOLDER = Path(__file__).parent
 
 
@@ -31,19 +33,29 @@ def refusal_of(error: BaseException) -> ScanRejected:
             data, which may be a patient's.
 
     Returns:
-        A refusal; its code is OUT_OF_MEMORY or FAILED for what was no refusal.
+        A refusal; for what was none its code is OUT_OF_MEMORY, FAILED, or CRASHED when it is no
+        Exception: a decoder's panic, or a library that wants to end the program.
     """
     cause = first_cause(error)
     if isinstance(cause, ScanRejected):
         return cause
-    # torch.OutOfMemoryError is a RuntimeError; named so that torch need not be imported here.
-    if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
+    if is_out_of_memory(cause):
         return ScanRejected("OUT_OF_MEMORY", "The scan needs more memory than there is.")
     kind = type(cause).__name__
+    if not isinstance(cause, Exception):
+        return ScanRejected("CRASHED", f"A {kind} in {place(cause)} ended the scan.")
     if isinstance(cause, OSError) and cause.errno is not None:
         # The operating system's own words for the number: the message would hold a path.
         kind = f"{kind} {cause.errno}"
     return ScanRejected("FAILED", f"Unexpected {kind} in {place(cause)}.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had, in Python's words or in torch's."""
+    # Named, so that torch need not be imported here; it is a RuntimeError, as its CPU sibling.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in MEMORY_WORDS)
 
 
 def place(error: BaseException) -> str:

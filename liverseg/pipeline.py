@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from liverseg.bundle_files import bundle_root, checked_weights
 from liverseg.failure import first_cause
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from liverseg.scans import Scan
 
 INFERENCE_CONFIG = "configs/inference.yaml"
+WEIGHTS = "models/model.pt"
+PARTS_WANTED = "the parts of a pipeline should be importable, since another process runs them"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,13 @@ class Pipeline:
     engine: str = "torch"
 
 
+def check_device_name(name: str) -> None:
+    """Raise ValueError for what can be the name of no device, wherever it is."""
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdecimal()):
+        raise ValueError(f"device should be auto, cpu, cuda or cuda:N; got {name}")
+
+
 def find_device(name: str) -> torch.device:
     """The device of a name.
 
@@ -52,10 +63,7 @@ def find_device(name: str) -> torch.device:
     Raises:
         ValueError: no such name, or no such device on this machine; says what there is.
     """
-    kind, _, index = name.partition(":")
-    known = name in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdecimal())
-    if not known:
-        raise ValueError(f"device should be auto, cpu, cuda or cuda:N; got {name}")
+    check_device_name(name)
     # Only when a device is really looked for: the rest of the program starts without torch.
     import torch
 
@@ -64,27 +72,27 @@ def find_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
-    number = int(index or 0)
+    number = int(name.partition(":")[2] or 0)
     if number >= count:
         there = ", ".join(["cpu", *(f"cuda:{n}" for n in range(count))])
         raise ValueError(f"device {name} was wanted; this machine has {there}")
     return torch.device(f"cuda:{number}")
 
 
-def load_pipeline(device: str = "auto") -> Pipeline:
+def load_pipeline(device: str = "auto", root: Path | None = None) -> Pipeline:
     """Build the parts of the bundle's inference.yaml.
 
     Args:
         device: as for find_device.
+        root: the bundle's folder; None for the one that comes with the package.
 
     Raises:
         ValueError: no such device, or the weights do not have the SHA-256 beside them.
         FileNotFoundError: the bundle or its weights are missing.
     """
-    from liverseg.bundle_files import bundle_root
-
     chosen = find_device(device)
-    config = bundle_root() / INFERENCE_CONFIG
+    root = root or bundle_root()
+    config = root / INFERENCE_CONFIG
     if not config.is_file():
         raise FileNotFoundError(f"{INFERENCE_CONFIG} should be in the bundle; it is not there")
     from monai.bundle.config_parser import ConfigParser
@@ -92,6 +100,7 @@ def load_pipeline(device: str = "auto") -> Pipeline:
     parser = ConfigParser()
     parser.read_config(str(config))
     parser["device"] = chosen
+    parser["bundle_root"] = str(root)
     try:
         pipeline = parser.get_parsed_content("pipeline")
     except RuntimeError as error:
@@ -100,6 +109,83 @@ def load_pipeline(device: str = "auto") -> Pipeline:
         got = type(pipeline).__name__
         raise ValueError(f"pipeline of {INFERENCE_CONFIG} should be a Pipeline; got a {got}")
     return pipeline
+
+
+class PipelineSource(Protocol):
+    """Where the process that does the scans gets its pipeline from; it is pickled to get there."""
+
+    def weights_sha256(self) -> str:
+        """The hash of the weights, told without loading them into a network."""
+
+    def load(self) -> Pipeline:
+        """The pipeline."""
+
+
+@dataclass(frozen=True)
+class BundlePipeline:
+    """The bundle's own pipeline, built where it is used: a batch's first process needs no torch.
+
+    Args:
+        device: as for find_device.
+        root: the bundle's folder; the one that comes with the package by default.
+
+    Raises:
+        ValueError: a name that no device has.
+        FileNotFoundError: there is no bundle.
+    """
+
+    device: str = "auto"
+    root: Path = field(default_factory=lambda: bundle_root())
+
+    def __post_init__(self) -> None:
+        check_device_name(self.device)
+
+    def weights_sha256(self) -> str:
+        """The hash of the bundle's weights, checked; raises as checked_weights."""
+        return checked_weights(self.root / WEIGHTS)
+
+    def load(self) -> Pipeline:
+        """The pipeline; raises as load_pipeline."""
+        return load_pipeline(self.device, self.root)
+
+
+class BuiltPipeline:
+    """A pipeline that is built already, to be sent to another process.
+
+    Args:
+        pipeline: of parts that can be pickled: importable classes and functions, no lambdas.
+
+    Raises:
+        ValueError: a part cannot be pickled.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._sha256 = pipeline.weights_sha256
+        try:
+            self._pickled = pickle.dumps(pipeline)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(f"{PARTS_WANTED}; got one that is not: {error}") from error
+
+    def weights_sha256(self) -> str:
+        """The hash that the pipeline states."""
+        return self._sha256
+
+    def load(self) -> Pipeline:
+        """The pipeline again.
+
+        Raises:
+            ValueError: a part cannot be imported here, such as one of a script's own functions.
+        """
+        # Importing it registers DSN with MONAI under the name that it is pickled with.
+        import liverseg.dsn  # noqa: F401
+
+        try:
+            pipeline = pickle.loads(self._pickled)  # noqa: S301  pickled by ourselves
+        except (AttributeError, ImportError) as error:
+            raise ValueError(f"{PARTS_WANTED}; got one that is not: {error}") from error
+        if not isinstance(pipeline, Pipeline):
+            raise ValueError(f"a Pipeline was wanted; got a {type(pipeline).__name__}")
+        return pipeline
 
 
 def accepted_scans(folder: str | Path) -> list[dict[str, Scan]]:

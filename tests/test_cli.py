@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_pipeline import LIVER_ML, tiny_pipeline, write_nifti_scan, write_scan
+from tiny_pipeline import LIVER_ML, Source, write_nifti_scan, write_scan
 
 from liverseg import cli
 from liverseg.bundle_files import bundle_root
+from liverseg.pipeline import Pipeline
 
 WEIGHTS = bundle_root() / "models" / "model.pt"
 INSPECT_KEYS = [
@@ -41,7 +42,25 @@ def scan(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A threshold in place of the trained network: the command, not the network, is tested."""
-    monkeypatch.setattr("liverseg.batch.load_pipeline", lambda device: tiny_pipeline())
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: Source())
+
+
+def broken(network: object, weights_sha256: str) -> Pipeline:
+    raise KeyError("Musterfrau^Erika")
+
+
+def interrupts(image: torch.Tensor) -> torch.Tensor:
+    """A network during which somebody presses Ctrl-C."""
+    os.kill(os.getppid(), signal.SIGINT)
+    signal.pause()
+    return image
+
+
+def terminates(image: torch.Tensor) -> torch.Tensor:
+    """A network during which the system shuts down."""
+    os.kill(os.getppid(), signal.SIGTERM)
+    signal.pause()
+    return image
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -128,16 +147,14 @@ def test_unexpected_error_is_one_line_and_verbose_tells_the_way_without_the_mess
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(device: str) -> None:
-        raise KeyError("Musterfrau^Erika")
-
-    monkeypatch.setattr("liverseg.batch.load_pipeline", broken)
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: Source(broken))
     command = ["segment", str(scan), "-o", str(tmp_path / "out")]
     assert cli.main(command) == 2
-    assert "unexpected KeyError" in one_line(capsys)
+    assert "Unexpected KeyError" in one_line(capsys)
     assert cli.main([*command, "--verbose"]) == 2
     errors = capsys.readouterr().err
     assert "in run_batch" in errors
+    assert "in broken" in errors
     assert "Erika" not in errors
 
 
@@ -188,11 +205,8 @@ def test_interrupt_is_130_and_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(image: torch.Tensor) -> torch.Tensor:
-        os.kill(os.getpid(), signal.SIGINT)
-        return image
-
-    monkeypatch.setattr("liverseg.batch.load_pipeline", lambda device: tiny_pipeline(interrupted))
+    source = Source(network=interrupts)
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: source)
     assert cli.main(["segment", str(scan), "-o", str(tmp_path / "out"), "-q"]) == 130
     assert "interrupted" in one_line(capsys)
     assert (tmp_path / "out" / "manifest.csv").read_text().startswith("case_id,status,")
@@ -202,11 +216,8 @@ def test_interrupt_is_130_and_one_line(
 def test_termination_ends_as_tidily_as_an_interrupt(
     scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def terminated(image: torch.Tensor) -> torch.Tensor:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return image
-
-    monkeypatch.setattr("liverseg.batch.load_pipeline", lambda device: tiny_pipeline(terminated))
+    source = Source(network=terminates)
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: source)
     status = cli.main(["segment", str(scan), "-o", str(tmp_path / "out"), "-q"])
     assert status == 128 + signal.SIGTERM
     assert not list((tmp_path / "out").glob("cases/*"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+
 from liverseg.errors import ScanRejected
 from liverseg.failure import first_cause, raised_by_us, refusal_of, where
 from liverseg.pipeline import find_device
@@ -42,6 +45,28 @@ def test_refusal_is_kept() -> None:
 def test_other_errors_tell_their_class_and_no_message() -> None:
     refusal = refusal_of(OSError(28, "No space left", f"/in/{SECRET}"))
     assert (refusal.code, refusal.detail) == ("FAILED", "Unexpected OSError 28 in another library.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"),
+        wrapped(RuntimeError("CUDA error: out of memory")),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+    ids=["Python", "torch on a CPU", "CUDA, wrapped", "torch on a GPU"],
+)
+def test_want_of_memory_has_its_own_code(error: BaseException) -> None:
+    assert refusal_of(error).code == "OUT_OF_MEMORY"
+
+
+def test_what_is_no_exception_is_a_crash_and_tells_no_message() -> None:
+    refusal = refusal_of(SystemExit(SECRET))
+    assert (refusal.code, refusal.detail) == (
+        "CRASHED",
+        "A SystemExit in another library ended the scan.",
+    )
 
 
 def test_place_is_the_innermost_line_of_ours() -> None:

@@ -19,7 +19,8 @@ BASE = {"errors"}
 FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "inferer", "supervision", "datalist"}
 SINGLE = FILES | MODEL | {"scans", "transforms", "training", "report", "outputs", "bundle_files"}
-BATCH = SINGLE | {"pipeline", "failure", "manifest", "case"}
+ALONE = BASE | {"failure", "limits", "lock"}  # to keep one scan's trouble from the others
+BATCH = SINGLE | ALONE | {"pipeline", "manifest", "job", "case", "isolation"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
@@ -33,6 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transforms": FILES | MODEL | {"scans"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
     **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
+    "limits": set(),
+    "lock": {"outputs"},
+    # The process that does the scans is told what to do by what it is sent.
+    "worker": {"failure", "job", "scans"},
+    **dict.fromkeys(("job", "isolation"), ALONE | {"manifest", "scans", "job"}),
     "train_run": SINGLE | {"pipeline"},
     "demo_ct": BASE,
     "demo": BATCH | {"batch", "demo_ct"},

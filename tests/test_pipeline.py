@@ -28,7 +28,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save(DSN(in_channels=1, out_channels=2).state_dict(), weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     weights.with_name("model.pt.sha256").write_text(f"{digest}  model.pt\n")
-    monkeypatch.setattr("liverseg.bundle_files.bundle_root", lambda: root)
+    monkeypatch.setattr("liverseg.pipeline.bundle_root", lambda: root)
     return root
 
 

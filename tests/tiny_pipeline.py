@@ -1,17 +1,22 @@
-"""A pipeline without trained weights: what is brighter than the middle of the window is liver."""
+"""A pipeline without trained weights: what is brighter than the middle of the window is liver.
+
+The process that does the scans imports this module too, so what takes long to import (MONAI) is
+imported where it is used.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose
 
 from liverseg.dicom.write import write_ct_series
 from liverseg.outputs import write_nifti
 from liverseg.pipeline import Pipeline
-from liverseg.transforms import KeepLiverd, LoadScand, ToNetworkGridd, ToScanGridd
 
 SHAPE = (20, 24, 16)
 # LAS: the first axis points to the patient's left, 2.0 x 1.5 x 3.0 mm: 9 mm3 a voxel.
@@ -46,14 +51,67 @@ def threshold(image: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.full_like(image, 0.5), image], dim=1)
 
 
+def apply(image: torch.Tensor, network: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """An inferer of one pass."""
+    return network(image)
+
+
+def windowed(data: dict[str, Any]) -> dict[str, Any]:
+    """The volume as (1, X, Y, Z), -100 HU to 0 and 250 HU to 1."""
+    image = (torch.from_numpy(data["image"].image.astype(np.float32)) + 100) / 350
+    return {"image": image.clamp(0, 1)[None]}
+
+
+def likelier(data: dict[str, Any]) -> dict[str, Any]:
+    """Where the second channel is above the first."""
+    return {"pred": (data["pred"][1:] > data["pred"][:1]).to(torch.uint8)}
+
+
+def plain_pipeline(network: object = threshold, weights_sha256: str = WEIGHTS) -> Pipeline:
+    """A pipeline of these functions: quick to load, since it does without MONAI."""
+    return Pipeline(
+        preprocessing=windowed,
+        network=network,  # type: ignore[arg-type]
+        inferer=apply,
+        postprocessing=likelier,
+        device=torch.device("cpu"),
+        weights_sha256=weights_sha256,
+    )
+
+
 def tiny_pipeline(network: object = threshold, weights_sha256: str = WEIGHTS) -> Pipeline:
     """The bundle's transforms at the phantom's own spacing, so that every number can be derived."""
+    from monai.transforms import Compose
+
+    from liverseg.transforms import KeepLiverd, LoadScand, ToNetworkGridd, ToScanGridd
+
     load = [LoadScand("image"), ToNetworkGridd("image", SPACING_MM, (-100.0, 250.0))]
     return Pipeline(
         preprocessing=Compose(load),
         network=network,  # type: ignore[arg-type]
-        inferer=lambda image, net: net(image),
+        inferer=apply,
         postprocessing=Compose([ToScanGridd("pred"), KeepLiverd("pred")]),
         device=torch.device("cpu"),
         weights_sha256=weights_sha256,
     )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Gives a pipeline to the process that does the scans, as the bundle does.
+
+    Args:
+        build: a function of this module, or of another that can be imported.
+        network: as build takes it.
+        sha256: of the weights that there are none of.
+    """
+
+    build: Callable[..., Pipeline] = plain_pipeline
+    network: Callable[..., Any] = threshold
+    sha256: str = WEIGHTS
+
+    def weights_sha256(self) -> str:
+        return self.sha256
+
+    def load(self) -> Pipeline:
+        return self.build(self.network, self.sha256)

@@ -1,0 +1,214 @@
+"""A scan that aborts, hangs, hoards or panics ends itself only: not the batch, not the next."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from broken_jobs import Breaking, Unready
+from tiny_pipeline import write_nifti_scan
+
+from liverseg import cli
+from liverseg.batch import Row, run_batch
+from liverseg.errors import ScanRejected
+from liverseg.isolation import Isolated
+from liverseg.job import Job
+from liverseg.limits import Limits
+
+TESTS = Path(__file__).parent
+# The process needs some 0.1 GiB to start with; `hoard` takes 0.5.
+LIMITS = Limits(timeout_s=1.5, memory_bytes=300 << 20)
+# What becomes of a scan, and whether the process that did it has to be replaced.
+OUTCOMES = {
+    "abort": ("CRASHED", "SIGABRT", True),
+    "null": ("CRASHED", "SIGSEGV", True),
+    "kill": ("CRASHED", "SIGKILL", True),
+    "leave": ("CRASHED", "exit status 3", True),
+    "close": ("CRASHED", "stopped answering", True),
+    "hoard": ("OUT_OF_MEMORY", "may use 0.293 GiB", True),
+    "hang": ("TIMEOUT", "in 1.5 s", True),
+    "memory": ("OUT_OF_MEMORY", "", False),
+    "torch memory": ("OUT_OF_MEMORY", "", False),
+    "panic": ("CRASHED", "A Panic in worker.py", False),
+    "exit": ("CRASHED", "A SystemExit in worker.py", False),
+    "print": ("", "", False),
+    "interrupt": ("", "", False),
+}
+
+
+def write_scans(folder: Path, *breakages: str) -> None:
+    """A scan a breakage; all are different, and found in this order."""
+    folder.mkdir()
+    for number, breakage in enumerate(breakages):
+        write_nifti_scan(folder / f"{number:02}-{breakage}.nii.gz", liver_hu=100 + number)
+
+
+def is_gone(process_id: int) -> bool:
+    """Whether there is no such process, not even one that waits for its parent."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@dataclass
+class Batch:
+    rows: dict[str, list[Row]]
+    output: Path
+    started: list[int]
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    """Every breakage once, a good scan before each and after the last."""
+    folder = tmp_path_factory.mktemp("isolation")
+    order = ["good", *(name for how in OUTCOMES for name in (how, "good"))]
+    write_scans(folder / "in", *order)
+    output = folder / "out"
+    rows = run_batch([folder / "in"], output, Breaking(output), limits=LIMITS)
+    by_breakage: dict[str, list[Row]] = {}
+    for breakage, row in zip(order, rows, strict=True):
+        by_breakage.setdefault(breakage, []).append(row)
+    started = [int(line) for line in (output / "started").read_text().split()]
+    return Batch(by_breakage, output, started)
+
+
+@pytest.mark.parametrize("breakage", OUTCOMES)
+def test_broken_scan_has_its_code_and_leaves_nothing(batch: Batch, breakage: str) -> None:
+    code, words, _ = OUTCOMES[breakage]
+    (row,) = batch.rows[breakage]
+    assert (row.status, row.code) == ("failed" if code else "done", code)
+    assert words in row.detail
+    assert (batch.output / row.case_id).exists() == (code == "")
+
+
+def test_every_scan_before_and_after_a_broken_one_is_done(batch: Batch) -> None:
+    good = batch.rows["good"]
+    assert [row.status for row in good] == ["done"] * (len(OUTCOMES) + 1)
+    assert all((batch.output / row.case_id).exists() for row in good)
+
+
+def test_nothing_of_the_data_is_in_the_manifest(batch: Batch) -> None:
+    assert "Musterfrau" not in (batch.output / "manifest.csv").read_text()
+
+
+def test_process_goes_on_until_it_must_be_replaced(batch: Batch) -> None:
+    replaced = [breakage for breakage, outcome in OUTCOMES.items() if outcome[2]]
+    assert len(batch.started) == 1 + len(replaced)
+    kept = {(batch.output / row.case_id).read_text() for row in batch.rows["good"]}
+    assert kept == {f"{process_id}\n" for process_id in batch.started}
+
+
+def test_no_process_is_left(batch: Batch) -> None:
+    assert [process_id for process_id in batch.started if not is_gone(process_id)] == []
+
+
+def test_what_a_decoder_prints_reaches_no_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_scans(tmp_path / "in", "print")
+    (row,) = run_batch([tmp_path / "in"], tmp_path / "out", Breaking(tmp_path / "out"))
+    assert row.status == "done"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_memory_is_limited_where_it_cannot_be_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liverseg.isolation.resident_bytes", lambda process_id: None)
+    write_scans(tmp_path / "in", "ask", "good")
+    job, limits = Breaking(tmp_path / "out"), Limits(memory_bytes=4 << 30)
+    rows = run_batch([tmp_path / "in"], tmp_path / "out", job, limits=limits)
+    assert [row.code for row in rows] == ["OUT_OF_MEMORY", ""]
+
+
+@pytest.mark.parametrize(
+    ("breakage", "code"),
+    [("abort", "CRASHED"), ("hoard", "OUT_OF_MEMORY"), ("panic", "CRASHED")],
+)
+def test_process_that_cannot_start_ends_the_batch_before_it_writes(
+    tmp_path: Path, breakage: str, code: str
+) -> None:
+    write_scans(tmp_path / "in", "good")
+    job = Unready(tmp_path / "out", breakage)
+    with pytest.raises(ScanRejected) as refused:
+        run_batch([tmp_path / "in"], tmp_path / "out", job, limits=LIMITS)
+    assert refused.value.code == code
+    assert not (tmp_path / "out").exists()
+
+
+def test_job_that_cannot_be_sent_is_wrong_usage(tmp_path: Path) -> None:
+    class Local(Breaking):
+        pass
+
+    with (
+        Isolated(Local(tmp_path), LIMITS) as isolated,
+        pytest.raises(ValueError, match="should be one that can be pickled"),
+    ):
+        isolated.start()
+
+
+def test_modules_beside_the_data_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("numpy", "json", "liverseg"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    job: Job = Breaking(tmp_path)
+    with Isolated(job, Limits()) as isolated:
+        isolated.start()
+    assert (tmp_path / "started").exists()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[1:]
+from broken_jobs import Breaking
+from liverseg.batch import run_batch
+run_batch([Path("in")], Path("out"), Breaking(Path("out").resolve()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_process_ends_with_a_batch_that_is_killed(tmp_path: Path) -> None:
+    write_scans(tmp_path / "in", "tell")
+    os.mkfifo(tmp_path / "fifo")
+    # No `if __name__ == "__main__"` in the script: it is run once, here, not in the process.
+    script = subprocess.Popen([sys.executable, "-c", SCRIPT, str(TESTS)], cwd=tmp_path)
+    process = os.pidfd_open(int((tmp_path / "fifo").read_text()))
+    script.kill()
+    script.wait()
+    ended, _, _ = select.select([process], [], [], 10)
+    os.close(process)
+    assert ended
+
+
+def test_limits_of_the_command_reach_the_scan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scans(tmp_path / "in", "hang", "good")
+    monkeypatch.setattr("liverseg.batch.Conversion", Breaking)
+    command = ["convert", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "-q"]
+    assert cli.main([*command, "--timeout", "1.5"]) == 1
+    assert "TIMEOUT" in capsys.readouterr().out
+    assert cli.main([*command, "--memory-limit", "0.01"]) == 2
+    assert "may use 0.01 GiB of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["--timeout", "--memory-limit"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "ten"])
+def test_limit_that_is_none_is_wrong_usage(
+    limit: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["convert", "in", "-o", "out", f"{limit}={value}"])
+    assert ended.value.code == 2
+    assert "should be a number above 0" in capsys.readouterr().err
