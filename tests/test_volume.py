@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pydicom
 import pytest
-from conftest import AFFINE, edit_slices, small_ct
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.sequence import Sequence
-from pydicom.uid import generate_uid
+from conftest import edit_slices, small_ct
+from pydicom.dataset import FileDataset
 
 from liverseg.dicom.write import write_ct_series
 from liverseg.errors import ScanRejected
@@ -48,25 +44,6 @@ def test_a_tilted_gantry_gives_a_sheared_affine(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.image, image)
     np.testing.assert_allclose(volume.affine, affine, atol=1e-9)
     assert volume.notes[-1] == "gantry tilt of 20.0 degrees"
-
-
-@pytest.mark.parametrize("turn", ["coronal", "sagittal", "feet first", "prone"])
-def test_other_planes_and_positions_are_read_exactly(tmp_path: Path, turn: str) -> None:
-    image, _ = small_ct()
-    affine = AFFINE.copy()
-    columns = {"coronal": [0, 2, 1], "sagittal": [1, 2, 0], "feet first": [0, 1, 2]}
-    affine[:3, :3] = affine[:3, columns.get(turn, [0, 1, 2])]
-    if turn == "prone":
-        affine[:3, :2] *= -1
-    elif turn == "feet first":
-        affine[:3, 0] *= -1
-        affine[:3, 2] *= -1
-    elif turn == "coronal":
-        affine[:3, 2] *= -1  # rows x columns = slices, so that the order stays
-    write_ct_series(image, affine, tmp_path)
-    volume = read_only(tmp_path)
-    np.testing.assert_array_equal(volume.image, image)
-    np.testing.assert_allclose(volume.affine, affine, atol=1e-9)
 
 
 def test_padding_and_values_below_air_stay_as_they_are(tmp_path: Path) -> None:
@@ -122,80 +99,6 @@ def test_lossy_compression_is_said(small_dicom: Path) -> None:
 
     edit_slices(small_dicom, change)
     assert "compressed with loss" in " ".join(read_only(small_dicom).notes)
-
-
-def enhanced(source: Path, target: Path, *, per_frame_rescale: bool) -> None:
-    """The slices of a folder as one enhanced multi-frame CT, frames in a shuffled order."""
-    slices = [pydicom.dcmread(path) for path in sorted(source.iterdir())]
-    slices = [slices[index] for index in (5, 0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10)]
-    whole = copy.deepcopy(slices[0])
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        delattr(whole, keyword)
-    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
-        delattr(whole, keyword)
-    whole.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
-    whole.SOPInstanceUID = generate_uid()
-    whole.NumberOfFrames = len(slices)
-    whole.PixelData = b"".join(item.PixelData for item in slices)
-
-    def group(**elements: object) -> Sequence:
-        item = Dataset()
-        for keyword, value in elements.items():
-            setattr(item, keyword, value)
-        return Sequence([item])
-
-    rescale = {
-        "PixelValueTransformationSequence": group(
-            RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU"
-        )
-    }
-    shared = group(
-        PixelMeasuresSequence=group(PixelSpacing=slices[0].PixelSpacing),
-        PlaneOrientationSequence=group(ImageOrientationPatient=slices[0].ImageOrientationPatient),
-        **({} if per_frame_rescale else rescale),
-    )
-    whole.SharedFunctionalGroupsSequence = shared
-    whole.PerFrameFunctionalGroupsSequence = Sequence(
-        [
-            group(
-                PlanePositionSequence=group(ImagePositionPatient=item.ImagePositionPatient),
-                **(rescale if per_frame_rescale else {}),
-            )[0]
-            for item in slices
-        ]
-    )
-    whole.file_meta = slices[0].file_meta
-    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID
-    whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID
-    target.mkdir()
-    whole.save_as(target / "enhanced.dcm", enforce_file_format=True)
-
-
-@pytest.mark.parametrize("per_frame_rescale", [False, True])
-@pytest.mark.parametrize("syntax", ["", pydicom.uid.RLELossless])
-def test_an_enhanced_multi_frame_ct_is_read_exactly(
-    small_dicom: Path, tmp_path: Path, per_frame_rescale: bool, syntax: str
-) -> None:
-    enhanced(small_dicom, tmp_path / "multi", per_frame_rescale=per_frame_rescale)
-    if syntax:
-        path = tmp_path / "multi" / "enhanced.dcm"
-        dataset = pydicom.dcmread(path)
-        dataset.compress(syntax)
-        dataset.save_as(path)
-    image, affine = small_ct()
-    volume = read_only(tmp_path / "multi")
-    np.testing.assert_array_equal(volume.image, image)
-    np.testing.assert_allclose(volume.affine, affine, atol=1e-9)
-
-
-def test_a_multi_frame_ct_without_its_groups_is_refused(small_dicom: Path, tmp_path: Path) -> None:
-    enhanced(small_dicom, tmp_path / "multi", per_frame_rescale=False)
-    path = tmp_path / "multi" / "enhanced.dcm"
-    dataset = pydicom.dcmread(path)
-    del dataset.PerFrameFunctionalGroupsSequence[3:]
-    dataset.save_as(path)
-    with found_scans([tmp_path / "multi"]) as scans:
-        assert [scan.code for scan in scans] == ["UNSUPPORTED_MULTIFRAME"]
 
 
 def test_the_ircad_export_lies_on_its_labels_grid(real_data: Path) -> None:
