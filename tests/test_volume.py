@@ -120,3 +120,14 @@ def test_siemens_slices_with_blank_identifiers_are_read(real_data: Path) -> None
     np.testing.assert_allclose(volume.affine @ turned, label.affine, atol=1e-5)
     liver = np.asarray(label.dataobj)[:, ::-1] > 0
     assert 80 < np.median(volume.image[liver]) < 140  # contrast-enhanced liver
+
+
+def test_of_several_damaged_slices_the_first_is_named(small_dicom: Path) -> None:
+    with found_scans([small_dicom]) as scans:
+        for name in ("IM0009.dcm", "IM0004.dcm", "IM0011.dcm"):
+            path = small_dicom / name
+            path.write_bytes(path.read_bytes()[:-10])
+        first, last = scans[0].files[0].name, scans[0].files[-1].name
+        assert (first, last) == ("IM0001.dcm", "IM0012.dcm")
+        with pytest.raises(ScanRejected, match=r"1280 pixels should follow; 1275 in IM0004\.dcm"):
+            read_scan(scans[0])

@@ -50,7 +50,10 @@ def require_position(slices: Sequence[Slice]) -> None:
         ScanRejected: NO_POSITION when position, orientation or pixel spacing is absent,
             unparsable, not positive or no pair of directions at right angles.
     """
+    right: set[tuple[float, ...]] = set()  # orientations seen to be two directions
     for index, item in enumerate(slices):
+        if item.position and item.orientation in right and min(item.spacing_mm or (0,)) > 0:
+            continue
         where = f"in {slice_name(item.path, index, len(slices))}"
         if item.position is None:
             raise ScanRejected("NO_POSITION", f"no usable ImagePositionPatient {where}")
@@ -64,6 +67,7 @@ def require_position(slices: Sequence[Slice]) -> None:
                 "NO_POSITION",
                 f"ImageOrientationPatient should be two unit vectors at right angles {where}",
             )
+        right.add(item.orientation)
 
 
 def plane_axes(item: Slice) -> NDArray[np.float64]:

@@ -17,7 +17,12 @@ from liverseg.dicom.geometry import (
     sorted_by_position,
 )
 from liverseg.dicom.image import Slice
-from liverseg.dicom.pixels import LOSSY_SYNTAXES, require_decoder, stored_dtype
+from liverseg.dicom.pixels import (
+    LOSSY_SYNTAXES,
+    MAYBE_LOSSY_SYNTAXES,
+    require_decoder,
+    stored_dtype,
+)
 from liverseg.dicom.split import MIN_SLICES, parts_of, without_duplicates
 from liverseg.errors import ScanRejected
 
@@ -226,6 +231,8 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
     remarks = []
     if any(item.lossy or item.transfer_syntax in LOSSY_SYNTAXES for item in slices):
         remarks.append("the images were compressed with loss")
+    elif any(item.transfer_syntax in MAYBE_LOSSY_SYNTAXES for item in slices):
+        remarks.append("the images may have been compressed with loss")
     if any(REFORMAT_WORDS.intersection(_words(item)) for item in slices):
         remarks.append("a reformatted series (MPR)")
     if any(item.frame_of_reference == "" for item in slices):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from pydicom.dataset import Dataset
 
 from liverseg.dicom.geometry import affine_ras, slice_name, tilt_degrees
 from liverseg.dicom.header import quiet_pydicom
-from liverseg.dicom.image import Slice
+from liverseg.dicom.image import Layout, Slice
+from liverseg.dicom.native import is_native, read_native
 from liverseg.dicom.pixels import read_stored
 from liverseg.errors import ScanRejected
 
 HU_MIN, HU_MAX = -32768, 32767  # int16
 AIR_HU = -1024  # what "no data" becomes when its own value does not fit int16
 TILT_NOTED_DEGREES = 0.1
+READERS = 4  # files read at one time; more gain nothing on a local disk
 # What uncalibrated values must show to be taken as HU all the same (intake.md: no rescale).
 PLAUSIBLE_AIR_HU = -900
 PLAUSIBLE_LOW_HU = -200
@@ -47,10 +50,17 @@ def read_volume(
     # Slice after slice in memory: each is one block, and the transpose is NIfTI's own order.
     by_slice = np.empty((len(slices), layout.rows, layout.columns), dtype=np.int16)
     opened: dict[Path, Dataset] = {}
+
+    def read(index: int) -> None:
+        name = slice_name(slices[index].path, index, len(slices))
+        read_hu(slices[index], name, by_slice[index], opened)
+
     with quiet_pydicom():
-        for index, item in enumerate(slices):
-            name = slice_name(item.path, index, len(slices))
-            read_hu(item, name, by_slice[index], opened)
+        # Reading files and adding numbers leave Python free for others; decoders do not.
+        workers = READERS if all(map(is_native, slices)) else 1
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(read, range(len(slices))):  # raises what the first slice raised
+                pass
     image = by_slice.transpose(2, 1, 0)  # (X, Y, Z)
     _require_hu(slices, image)
     notes = []
@@ -62,13 +72,13 @@ def read_volume(
 
 def read_hu(item: Slice, name: str, out: NDArray[np.int16], opened: dict[Path, Dataset]) -> None:
     """Read one image as HU into `out`, (rows, columns); see `read_volume` for what it raises."""
-    stored = read_stored(item, name, opened)
+    stored = read_native(item, name, out) if is_native(item) else read_stored(item, name, opened)
     slope = 1.0 if item.slope is None else item.slope
     intercept = 0.0 if item.intercept is None else item.intercept
-    ends = [int(limit) * slope + intercept for limit in (stored.min(), stored.max())]
-    if slope == 1 and intercept.is_integer() and ends[0] >= HU_MIN and ends[1] <= HU_MAX:
+    if slope == 1 and intercept.is_integer() and _sums_fit(stored, intercept, item.layout):
         # The sums fit int16, so adding modulo 2^16 is exact, whatever the type of the values.
-        np.copyto(out, stored, casting="unsafe")
+        if stored.base is not out:
+            np.copyto(out, stored, casting="unsafe")
         if intercept:
             wrapping = out.view(np.uint16)
             wrapping += np.uint16(int(intercept) % (1 << 16))
@@ -83,6 +93,15 @@ def read_hu(item: Slice, name: str, out: NDArray[np.int16], opened: dict[Path, D
             )
         hu[outside] = AIR_HU
     np.copyto(out, hu, casting="unsafe")
+
+
+def _sums_fit(stored: NDArray[Any], intercept: float, layout: Layout) -> bool:
+    """Whether every stored value plus the intercept is an int16."""
+    half = 1 << (layout.bits_stored - 1)
+    low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
+    if low + intercept >= HU_MIN and high + intercept <= HU_MAX:
+        return True  # whatever the values are: the usual 12 bits need no look
+    return bool(stored.min() + intercept >= HU_MIN and stored.max() + intercept <= HU_MAX)
 
 
 def is_padding(stored: NDArray[Any], item: Slice) -> NDArray[np.bool_]:
