@@ -14,27 +14,46 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	"$$name" -c '$(FITS)' 2>/dev/null && { echo "$$name"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench fuzz tools clean
+
+# What writes the test's hospital data, by other hands than ours, and reads it back: tool:package.
+TOOLS := dcmcjpeg:dcmtk gdcmconv:libgdcm-tools dcm2niix:dcm2niix ojph_compress:openjph-tools
 
 help:
 	@echo "make demo   segment a real CT that anyone can fetch; say where the report is"
 	@echo "make test   run the tests"
 	@echo "make check  ruff and mypy"
+	@echo "make fuzz   read 10,000 damaged files; ARGS='--count N --seed S' for more or fewer"
 	@echo "make bench  print the tables of measurements"
 	@echo "make clean  remove $(VENV) and the caches of the tools"
 
 demo: $(STAMP)
 	$(BIN)/liverseg demo $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) tools
 	$(BIN)/python -m pytest -q $(ARGS)
+
+fuzz: $(STAMP) tools
+	$(BIN)/python tests/fuzz.py $(ARGS)
+
+# The tests never skip what needs them: they are installed, or named.
+tools:
+	@missing=$$(for pair in $(TOOLS); do \
+		command -v "$${pair%%:*}" >/dev/null || printf ' %s' "$${pair##*:}"; done); \
+	test -z "$$missing" && exit 0; \
+	as_root=$$(test "$$(id -u)" = 0 || echo "sudo -n"); \
+	install="$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y"; \
+	install="$$install --no-install-recommends$$missing"; \
+	echo "installing$$missing"; \
+	{ $$install || { $$as_root apt-get -qq update && $$install; }; } >/dev/null 2>&1 || { \
+		echo "the tests need tools that are missing: apt-get install$$missing" >&2; exit 1; }
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
+bench: $(STAMP) tools
 	@test -n "$(BENCHMARKS)" || echo "there is no benchmark yet"
 	@set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS); done
 

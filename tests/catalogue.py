@@ -381,6 +381,9 @@ ENCODINGS: dict[str, Case] = {
     "JPEG 2000 of another matrix": case(
         d.both(e.re_encoded(J2K), d.each(Rows=64, Columns=20)), "CORRUPT"
     ),
+    "JPEG 2000 padded with FF": case(
+        d.both(e.re_encoded(J2K), e.stream_of(4, lambda s: s + b"\xff" * (1 + len(s) % 2)))
+    ),
     "a file of JPEG 2000 cut short": case(d.both(e.re_encoded(J2K), d.cut(4, -60)), "TRUNCATED"),
     "HTJ2K lossless": case(e.htj2k()),
     "HTJ2K lossless RPCL": case(e.htj2k("-prog_order", "RPCL", uid="1.2.840.10008.1.2.4.202")),

@@ -90,7 +90,7 @@ def save_encapsulated(
     dataset.save_as(path)
 
 
-def re_encoded(syntax: str) -> Change:
+def re_encoded(syntax: str, **options: object) -> Change:
     """Write every slice in another transfer syntax by pydicom."""
 
     def make(folder: Path) -> None:
@@ -100,7 +100,7 @@ def re_encoded(syntax: str) -> Change:
                 values = np.frombuffer(dataset.PixelData, "<u2").astype(">u2")
                 dataset.PixelData = values.tobytes()
             if UID(syntax).is_encapsulated:
-                dataset.compress(syntax, generate_instance_uid=False)
+                dataset.compress(syntax, generate_instance_uid=False, **options)  # type: ignore[arg-type]
             dataset.file_meta.TransferSyntaxUID = syntax
             fresh = Dataset(dataset)  # without the encoding it was read in
             fresh.file_meta = dataset.file_meta

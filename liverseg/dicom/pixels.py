@@ -39,6 +39,7 @@ DECODERS: dict[str, tuple[str, str]] = {
 BYTE_BITS = 8
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
+MAYBE_LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (91, 203))
 ALLOCATED_BITS = (8, 16, 32)
 
 

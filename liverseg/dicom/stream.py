@@ -41,7 +41,10 @@ def require_stream(stream: bytes, layout: Layout, name: str) -> None:
         ScanRejected: TRUNCATED when the stream has no end; CORRUPT when it holds another matrix,
             several components, or bytes that no encoder writes.
     """
+    # Padded to an even length, by 00 as the standard says or by FF.
     stream = stream.rstrip(b"\0")
+    if stream.endswith(END_OF_IMAGE + b"\xff"):
+        stream = stream[:-1]
     if not stream.endswith(END_OF_IMAGE):
         raise ScanRejected("TRUNCATED", f"the compressed image should be whole in {name}")
     try:
