@@ -6,6 +6,7 @@ What a scan brings about is told by the name of its file: 2-abort.nii.gz.
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from liverseg.scans import Scan
 
 MIB = 1 << 20
 HOARD_BYTES = 512 * MIB
+TILE_LENGTH_AT = 1590  # in MR_small_jp2klossless.dcm of pydicom
 
 
 class Panic(BaseException):
@@ -71,6 +73,20 @@ def ask_for_too_much() -> None:
     bytearray(8 << 30)
 
 
+def decode_what_gdcm_cannot() -> None:
+    """One byte of a tile's length is wrong in this JPEG 2000 image: python-gdcm 3.2.6 aborts."""
+    import pydicom
+    from pydicom.data import get_testdata_file
+    from pydicom.pixels import get_decoder
+
+    original = get_testdata_file("MR_small_jp2klossless.dcm", download=False)
+    content = bytearray(Path(str(original)).read_bytes())
+    content[TILE_LENGTH_AT] = 172
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    decoder.as_array(dataset, decoding_plugin="gdcm", raw=True)
+
+
 def tell_and_hang() -> None:
     """Tell a reader which process this is, by a FIFO in the folder it runs in, and wait."""
     with Path("fifo").open("w", encoding="ascii") as fifo:
@@ -81,6 +97,7 @@ def tell_and_hang() -> None:
 BREAKAGES = {
     "good": lambda: None,
     "ask": ask_for_too_much,
+    "decode": decode_what_gdcm_cannot,
     "tell": tell_and_hang,
     "abort": os.abort,
     "null": dereference_null,

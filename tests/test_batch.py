@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import stat
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -22,6 +23,7 @@ from tiny_pipeline import (
     SHAPE,
     Source,
     phantom,
+    plain_pipeline,
     threshold,
     tiny_pipeline,
     write_nifti_scan,
@@ -33,6 +35,7 @@ from liverseg.batch import Row, convert, run_batch, segment, segment_folder
 from liverseg.case import Segmentation
 from liverseg.errors import ScanRejected
 from liverseg.manifest import COLUMNS
+from liverseg.pipeline import Pipeline
 
 NAME = "Musterfrau^Erika"
 PLAIN = Source()
@@ -84,6 +87,10 @@ def fills_the_disk(image: torch.Tensor) -> torch.Tensor:
 
     Path.replace = full  # type: ignore[method-assign]  # in that process only
     return threshold(image)
+
+
+def cannot_be_built(network: object, weights_sha256: str) -> Pipeline:
+    raise ValueError("should not have been built")
 
 
 def interrupts_on_bright(image: torch.Tensor) -> torch.Tensor:
@@ -227,6 +234,13 @@ def test_second_run_skips_what_is_done_and_keeps_its_numbers(tmp_path: Path) -> 
     assert mask.stat().st_mtime_ns == before
     (listed,) = manifest(tmp_path / "out")
     assert (listed["status"], listed["volume_ml"]) == ("skipped", "4.32")
+
+
+def test_second_run_that_has_nothing_to_do_loads_no_network(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out")
+    (row,) = run(tmp_path / "in", tmp_path / "out", Source(cannot_be_built))
+    assert row.status == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -381,6 +395,25 @@ def test_output_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_bundles_run_writes_what_the_command_writes(study: Path, tmp_path: Path) -> None:
     rows = segment_folder(study, tmp_path / "out", tiny_pipeline())
     assert sorted(row.status for row in rows) == ["done", "rejected"]
+
+
+def test_bundles_run_wants_parts_that_another_process_can_have(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="parts of a pipeline should be importable"):
+        segment_folder(study, tmp_path / "out", plain_pipeline(lambda image: image))
+    assert not (tmp_path / "out").exists()
+
+
+def test_network_of_a_script_is_no_part_that_another_process_can_have(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_script(image: torch.Tensor) -> torch.Tensor:
+        return image
+
+    of_script.__module__, of_script.__qualname__ = "__main__", "of_script"
+    monkeypatch.setattr(sys.modules["__main__"], "of_script", of_script, raising=False)
+    with pytest.raises(ValueError, match="parts of a pipeline should be importable"):
+        segment_folder(study, tmp_path / "out", plain_pipeline(of_script))
+    assert not (tmp_path / "out").exists()
 
 
 def test_conversion_is_exact(tmp_path: Path) -> None:

@@ -109,6 +109,14 @@ def test_no_process_is_left(batch: Batch) -> None:
     assert [process_id for process_id in batch.started if not is_gone(process_id)] == []
 
 
+def test_decoder_that_really_aborts_ends_its_scan_only(tmp_path: Path) -> None:
+    write_scans(tmp_path / "in", "decode", "good")
+    rows = run_batch([tmp_path / "in"], tmp_path / "out", Breaking(tmp_path / "out"))
+    # A python-gdcm without the fault raises, which is FAILED.
+    assert [row.status for row in rows] == ["failed", "done"]
+    assert "SIGABRT" in rows[0].detail or rows[0].code == "FAILED"
+
+
 def test_what_a_decoder_prints_reaches_no_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
