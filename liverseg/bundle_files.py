@@ -30,6 +30,20 @@ def bundle_root() -> Path:
     )
 
 
+def working_bundle() -> Path:
+    """The bundle that a configuration run by MONAI's own command belongs to.
+
+    Returns:
+        The working directory where it is a bundle, as MONAI's conventions have it: a copied or
+        fine-tuned bundle runs with its own weights. Else bundle_root().
+
+    Raises:
+        FileNotFoundError: as bundle_root.
+    """
+    here = Path.cwd()
+    return here if (here / "configs" / "inference.yaml").is_file() else bundle_root()
+
+
 def folder_from_environment(name: str, default: str | None = None) -> str:
     """A path from an environment variable, as plain text.
 

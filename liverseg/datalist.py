@@ -37,11 +37,12 @@ def load_data_list(path: Path, base_dir: Path | None, section: str) -> list[dict
     Raises:
         FileNotFoundError: the list, the folder, or files that the section names are not there.
         ValueError: the list is not JSON, has no such section, no case in it or too few to hold
-            some out, or an item is no case.
+            some out, an item is no case, or an image is in training and in validation.
     """
     if section not in SECTIONS:
         raise ValueError(f"a section should be one of {', '.join(SECTIONS)}; got {section!r}")
     contents = _contents(path)
+    _check_apart(contents, path)
     folder = path.parent if base_dir is None else base_dir
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder of the data should be a folder; {folder} is none")
@@ -74,6 +75,22 @@ def _contents(path: Path) -> dict[str, object]:
     if not isinstance(contents, dict):
         raise ValueError(f"{path} should hold a JSON object; got {type(contents).__name__}")
     return contents
+
+
+def _check_apart(contents: dict[str, object], path: Path) -> None:
+    """Refuses a list that trains on an image which it also validates with."""
+
+    def images(section: str) -> set[str]:
+        items = contents.get(section)
+        named = items if isinstance(items, list) else []
+        return {str(item.get("image")) for item in named if isinstance(item, dict)}
+
+    both = sorted(images("training") & images("validation"))
+    if both:
+        raise ValueError(
+            f"{path} should not train on what it validates with; {len(both)} images are in both "
+            f"sections, the first is {both[0]}"
+        )
 
 
 def _items(contents: dict[str, object], section: str, path: Path) -> list[tuple[str, int, object]]:

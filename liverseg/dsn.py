@@ -38,8 +38,10 @@ class DSN(nn.Module):
     """The liver network of Dou et al. 2016: six convolutions, two poolings, three heads.
 
     By default the network of the paper: large kernels, same padding, no skip connection, no
-    normalisation. All heads are logits at the resolution of the input, from coarse evidence to
-    fine: layer 3 (after the first pooling), layer 6 (after the second) and the main path.
+    normalisation. All heads are logits at the resolution of the input: layer 3 (after the first
+    pooling), layer 6 (after the second) and the main path.
+
+    torch.jit.script keeps every size possible; torch.export fixes the size of its example.
 
     Args:
         in_channels: channels of the image.
@@ -48,8 +50,8 @@ class DSN(nn.Module):
         kernel_sizes: kernels (x, y, z) of the six convolutions, odd numbers.
         activation: activation after each convolution, a name MONAI knows ("relu", "selu", ...).
         norm: normalisation between convolution and activation, a name MONAI knows ("batch",
-            "instance", ...) or None. With "instance" the answer for a voxel depends on the whole
-            input, so that tiles no longer give what the whole volume gives.
+            "instance", ...) or None. With another one than "batch" the answer for a voxel
+            depends on the whole input: there is no halo, and tiles are refused.
         init: "paper": N(0, 0.01); "he": He's normal initialisation [3]. Biases start at 0.
         deconv_kernel_size: kernel of the transposed convolutions of stride 2, at least 2. 3 in
             the paper.
@@ -84,7 +86,9 @@ class DSN(nn.Module):
         k1, k2, k4, k5, k7, k8 = kernel_sizes
         self.in_channels = in_channels
         self.stride = STRIDE
-        self.halo = halo(kernel_sizes, deconv_kernel_size)
+        # Other normalisations than batch make every voxel see the whole input.
+        local = norm is None or norm == "batch"
+        self.halo = halo(kernel_sizes, deconv_kernel_size) if local else None
 
         def convolution(inputs: int, outputs: int, kernel: Sequence[int]) -> nn.Sequential:
             return _convolution(inputs, outputs, kernel, activation, norm)
@@ -204,7 +208,7 @@ def halo(
         deconv_kernel_size: kernel of the transposed convolutions.
 
     Returns:
-        Voxels along x, y, z; (32, 32, 20) for the paper's kernels.
+        Voxels along x, y, z; (32, 32, 24) for the paper's kernels.
     """
     padding = (deconv_kernel_size - 1) // 2
     reach = []

@@ -132,10 +132,12 @@ def to_scan_grid(
         (X, Y, Z) uint8, 0 or 1; all 0 where no logit is above the threshold.
 
     Raises:
-        ValueError: if the logit does not lie on the network grid.
+        ValueError: if the logit does not lie on the network grid or holds NaN.
     """
     if tuple(logit.shape) != grid.shape:
         raise ValueError(f"logit should have the grid's shape {grid.shape}; got {logit.shape}")
+    if bool(logit.isnan().any()):
+        raise ValueError("the logit should be a number everywhere; it holds NaN")
     shape, affine, orientation = _reoriented(scan)
     # Slices outermost in memory, as in the files they are written to.
     mask = np.zeros(shape[::-1], np.uint8)

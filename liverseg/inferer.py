@@ -91,21 +91,22 @@ class TiledInferer(Inferer):
             (B, heads, X, Y, Z) float32.
 
         Raises:
-            ValueError: if the network states no halo and none is given, or if max_voxels does
-                not hold a tile of one stride and its halo.
+            ValueError: if the volume is too large for one pass and the network states no halo and
+                none is given, or if max_voxels does not hold a tile of one stride and its halo.
         """
-        halo = self.halo or getattr(network, "halo", None)
-        stride = self.stride or getattr(network, "stride", None)
-        if halo is None or stride is None:
-            raise ValueError(
-                "TiledInferer needs a network with the attributes halo and stride, or both given; "
-                f"got {type(network).__name__} without"
-            )
         shape = (int(inputs.shape[2]), int(inputs.shape[3]), int(inputs.shape[4]))
-        size = tile_size(shape, halo, stride, self.max_voxels)
         with autocast(inputs.device, self.amp), torch.no_grad():
-            if all(tile >= length for tile, length in zip(size, shape, strict=True)):
+            if math.prod(shape) <= self.max_voxels:
                 return network(inputs, *args, **kwargs).float()  # type: ignore[no-any-return]
+            halo = self.halo or getattr(network, "halo", None)
+            stride = self.stride or getattr(network, "stride", None)
+            if halo is None or stride is None:
+                raise ValueError(
+                    f"{math.prod(shape)} voxels do not fit in one pass of {self.max_voxels}, and "
+                    f"tiles need a network with a halo and a stride; {type(network).__name__} "
+                    "states none"
+                )
+            size = tile_size(shape, halo, stride, self.max_voxels)
             output = torch.empty(0)
             for inner, outer, crop in tiles(shape, size, halo):
                 logits = network(inputs[_ALL + outer], *args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,21 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
+from liverseg.errors import ScanRejected
 from liverseg.grid import Grid, to_network_grid, to_scan_grid
 from liverseg.scans import Scan, Volume, read_scan, scan_at
 
 AFFINE_TOLERANCE_MM = 1e-2  # two affines are one grid when no voxel corner is further apart
+
+# What nibabel raises for a file that is damaged or no NIfTI.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+    nib.wrapstruct.WrapStructError,
+)
 
 _Data = Mapping[Hashable, Any]
 
@@ -53,7 +65,7 @@ class LoadScand(MapTransform):
             item = items[key]
             volume = _volume(item)
             # MONAI's savers name a case after its file; a scan found by us has its case id.
-            named = {"filename_or_obj": str(item)} if isinstance(item, str | Path) else {}
+            named = {"filename_or_obj": Path(item).name} if isinstance(item, str | Path) else {}
             items[key] = MetaTensor(
                 torch.from_numpy(np.ascontiguousarray(volume.image))[None],
                 affine=torch.from_numpy(volume.affine),
@@ -93,14 +105,20 @@ class LoadLabeld(MapTransform):
             A copy with MetaTensors (1, X, Y, Z) uint8, 1 where the label means liver.
 
         Raises:
-            ValueError: if the label lies on another grid than the image.
+            ValueError: if a label cannot be read, lies on another grid than the image, or holds
+                none of the values.
         """
         items = dict(data)
         for key in self.key_iterator(items):
-            file = nib.nifti1.load(items[key])
-            label = np.isin(np.asanyarray(file.dataobj), self.labels).astype(np.uint8)
-            affine = np.asarray(file.affine, np.float64)
-            _check_same_grid(label.shape, affine, items[self.image_key], Path(items[key]).name)
+            name = Path(items[key]).name
+            values, affine = _label_values(Path(items[key]))
+            _check_same_grid(values.shape, affine, items[self.image_key], name)
+            label = np.isin(values, self.labels).astype(np.uint8)
+            if not label.any():
+                raise ValueError(
+                    f"{name} should hold {' or '.join(map(str, self.labels))} where the liver is; "
+                    f"it holds {', '.join(f'{value:g}' for value in np.unique(values)[:10])}"
+                )
             items[key] = MetaTensor(
                 torch.from_numpy(np.ascontiguousarray(label))[None],
                 affine=torch.from_numpy(affine),
@@ -251,8 +269,23 @@ def _volume(item: Any) -> Volume:
         return item
     if isinstance(item, Scan):
         return read_scan(item)
-    with scan_at(Path(item)) as scan:
-        return read_scan(scan)
+    try:
+        with scan_at(Path(item)) as scan:
+            return read_scan(scan)
+    except ScanRejected as error:
+        # Who gives a path wants to know which of many it was; scans found by us have case ids.
+        raise ScanRejected(error.code, f"{error.detail} ({Path(item).name})") from error
+
+
+def _label_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    try:
+        file = nib.nifti1.load(path)
+        return np.asanyarray(file.dataobj), np.asarray(file.affine, np.float64)
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        cause = type(error).__name__
+        raise ValueError(f"{path.name} should be a NIfTI label; reading it: {cause}") from error
 
 
 def _check_same_grid(

@@ -51,7 +51,7 @@ def test_without_a_base_folder_paths_start_from_the_list(tmp_path: Path) -> None
 def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
     make_files(tmp_path / "elsewhere", "a")
     item = {key: str(tmp_path / "elsewhere" / file) for key, file in case("a").items()}
-    data_list = write_list(tmp_path / "l.json", {"training": [item], "validation": [item]})
+    data_list = write_list(tmp_path / "l.json", {"training": [item], "validation": [case("b")]})
     (tmp_path / "data").mkdir()
     assert load_data_list(data_list, tmp_path / "data", "training") == [item]
 
@@ -90,7 +90,7 @@ def test_an_empty_test_section_is_no_error(tmp_path: Path) -> None:
 
 def test_missing_files_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     make_files(tmp_path, "a")
-    contents = {"training": [case("a"), case("b")], "validation": [case("a")]}
+    contents = {"training": [case("a"), case("b")], "validation": [case("c")]}
     data_list = write_list(tmp_path / "l.json", contents)
     with pytest.raises(FileNotFoundError, match=r"names 4 files, 2 of .* is .*b_ct\.nii\.gz$"):
         load_data_list(data_list, None, "training")
@@ -141,3 +141,11 @@ def test_a_bad_list_says_where_it_is_bad(tmp_path: Path, contents: bytes, messag
 def test_an_unknown_section_is_a_wrong_argument(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"one of training, validation, test; got 'valid'$"):
         load_data_list(write_list(tmp_path / "l.json", {}), None, "valid")
+
+
+def test_image_in_training_and_in_validation_is_named(tmp_path: Path) -> None:
+    case = {"image": "same.nii.gz", "label": "label.nii.gz"}
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"training": [case, {**case, "image": "b"}], "validation": [case]}))
+    with pytest.raises(ValueError, match=r"1 images are in both sections, .* same\.nii\.gz"):
+        load_data_list(path, None, "training")

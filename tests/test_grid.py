@@ -160,3 +160,6 @@ def test_wrong_arguments_are_named() -> None:
         to_network_grid(np.zeros(SHAPE, np.int16), scan.affine, NETWORK_MM, (1, 1))
     with pytest.raises(ValueError, match="shape"):
         to_scan_grid(torch.ones(2, 2, 2), network_grid(scan, NETWORK_MM), scan)
+    grid = network_grid(scan, NETWORK_MM)
+    with pytest.raises(ValueError, match="NaN"):
+        to_scan_grid(torch.full(grid.shape, torch.nan), grid, scan)

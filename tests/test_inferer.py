@@ -75,9 +75,17 @@ def test_no_room_for_a_tile_says_what_it_needs() -> None:
         tile_size((100, 100, 100), (8, 8, 8), 4, 7000)
 
 
-def test_network_without_a_halo_is_refused() -> None:
-    with pytest.raises(ValueError, match="halo and stride"):
-        TiledInferer()(torch.rand(1, 1, 4, 4, 4), nn.Identity())
+def test_network_without_a_halo_is_refused_where_tiles_are_needed() -> None:
+    image = torch.rand(1, 1, 4, 4, 4)
+    assert torch.equal(TiledInferer(max_voxels=64, amp=False)(image, nn.Identity()), image)
+    with pytest.raises(ValueError, match=r"64 voxels .* Identity states none"):
+        TiledInferer(max_voxels=63)(image, nn.Identity())
+
+
+def test_network_whose_voxels_see_everything_is_not_cut_into_tiles() -> None:
+    network = DSN(channels=(2, 2, 3, 3, 4, 4), kernel_sizes=KERNELS, norm="instance").eval()
+    with pytest.raises(ValueError, match="DSN states none"):
+        TiledInferer(max_voxels=4_000)(torch.rand(1, 1, 20, 20, 20), network)
 
 
 def test_mixed_precision_agrees_with_single() -> None:

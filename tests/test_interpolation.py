@@ -26,7 +26,7 @@ def test_shrinking_averages_and_the_same_size_is_left_alone() -> None:
 
 
 def test_affine_of_indices_is_followed_along_its_own_axes() -> None:
-    """x is shifted by half a voxel, y doubled, z sheared by x."""
+    """X is shifted by half a voxel, y doubled, z sheared by x."""
     image = torch.arange(4.0 * 6 * 5).reshape(4, 6, 5)  # image[x, y, z] = 30 x + 5 y + z
     to_image = np.array([[1, 0, 0, 0.5], [0, 2, 0, 0], [1, 0, 1, 1], [0, 0, 0, 1.0]])
     values = trilinear(image, to_image, (2, 3, 2), padding="zeros")

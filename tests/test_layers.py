@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
     "gather": FILES,
     "scans": FILES,
-    **dict.fromkeys(("supervision", "inferer", "training"), MODEL | {"transforms"}),
+    **dict.fromkeys(("supervision", "inferer", "training", "training_log"), MODEL | {"transforms"}),
     "transforms": FILES | MODEL | {"scans"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
     **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
