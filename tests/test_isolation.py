@@ -9,12 +9,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import gdcm
 import pytest
 from broken_jobs import Breaking, Unready
-from tiny_pipeline import write_nifti_scan
+from encoders import by_gdcm
+from tiny_pipeline import write_nifti_scan, write_scan
 
 from liverseg import cli
-from liverseg.batch import Row, run_batch
+from liverseg.batch import Row, convert, run_batch
 from liverseg.errors import ScanRejected
 from liverseg.isolation import Isolated
 from liverseg.job import Job
@@ -115,6 +117,27 @@ def test_decoder_that_really_aborts_ends_its_scan_only(tmp_path: Path) -> None:
     # A python-gdcm without the fault raises, which is FAILED.
     assert [row.status for row in rows] == ["failed", "done"]
     assert "SIGABRT" in rows[0].detail or rows[0].code == "FAILED"
+
+
+def test_ct_that_aborts_its_decoder_ends_itself_only(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        write_scan(tmp_path / "in" / name)
+        by_gdcm(gdcm.TransferSyntax.JPEGLosslessProcess14_1)(tmp_path / "in" / name)
+    path = sorted((tmp_path / "in" / "b").iterdir())[7]
+    content = bytearray(path.read_bytes())
+    # The precision in the frame header of JPEG lossless (ITU-T T.81, B.2.2): 16 becomes 85 bits.
+    header = content.index(b"\xff\xd8\xff\xc3\x00\x0b\x10")
+    content[header + 6] = 85
+    path.write_bytes(content)
+    rows = convert([tmp_path / "in"], tmp_path / "out")
+    broken = [row for row in rows if row.status != "done"]
+    assert len(rows) == 3
+    # python-gdcm 3.2.6 aborts; another may raise.
+    assert [row.code in ("CRASHED", "CORRUPT") for row in broken] == [True]
+    assert not (tmp_path / "out" / f"{broken[0].case_id}.nii.gz").exists()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_a_decoder_prints_reaches_no_terminal(
