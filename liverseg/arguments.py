@@ -104,6 +104,13 @@ def _add_other_commands(commands: _Commands) -> None:
         "--data", type=Path, metavar="DIR", help="where the list's paths start (default: beside it)"
     )
     train.add_argument("-o", "--output", type=Path, metavar="OUT", help="weights, log and curves")
+    train.add_argument(
+        "--liver-labels",
+        type=int,
+        nargs="+",
+        metavar="V",
+        help="label values that mean liver (default: the recipe's, 5 as in BTCV)",
+    )
     train.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's")
     _add_device(train)
     _add_no_resume(train, "start afresh, not from the checkpoint in OUT")

@@ -189,9 +189,11 @@ def _train(args: argparse.Namespace) -> int:
         data_list=args.data_list,
         data=args.data,
         output=args.output,
+        liver_labels=None if args.liver_labels is None else tuple(args.liver_labels),
         device=args.device,
         epochs=args.epochs,
         resume=args.resume,
+        quiet=args.quiet,
     )
     print(f"training ended; weights, curves and log: {train(training)}", flush=True)
     return DONE

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,7 @@ from liverseg.pipeline import find_device
 # The overlay on train.yaml of each recipe; the default is train.yaml alone.
 RECIPES: dict[str, str | None] = {"default": None}
 TRAIN_CONFIG = "train.yaml"
-# As train.yaml has it: in a checkout the folder is ignored by git.
-OUTPUT_IN_BUNDLE = "output"
+OUTPUT = "output"  # of the working directory, as train.yaml has it
 LISTS_BESIDE_BUNDLE = Path("data_lists", "btcv.json")
 DATA_BESIDE_CHECKOUT = Path("shared", "data")
 
@@ -28,21 +30,26 @@ class Training:
 
     Args:
         recipe: a key of RECIPES.
-        data_list: MSD-format list; the bundle's own when None.
-        data: where the list's relative paths start; the list's folder when None.
-        output: for weights, log, curves and checkpoint; the bundle's output folder when None.
+        data_list: MSD-format list; when None that of LIVERSEG_DATA_LIST, else BTCV's.
+        data: where the list's relative paths start; when None LIVERSEG_DATA, else the list's
+            folder.
+        output: for weights, log, curves and checkpoint; when None LIVERSEG_OUTPUT, else output.
+        liver_labels: label values that mean liver, instead of the recipe's.
         device: as for find_device.
         epochs: instead of the recipe's.
         resume: go on from the checkpoint in output, if there is one.
+        quiet: show warnings only.
     """
 
     recipe: str = "default"
     data_list: Path | None = None
     data: Path | None = None
     output: Path | None = None
+    liver_labels: tuple[int, ...] | None = None
     device: str = "auto"
     epochs: int | None = None
     resume: bool = True
+    quiet: bool = False
 
 
 def train(training: Training) -> Path:
@@ -53,9 +60,13 @@ def train(training: Training) -> Path:
 
     Raises:
         FileNotFoundError: the data list, or files that it names, are missing.
-        ValueError: the list is none, or there is no such recipe or device.
+        ValueError: the list is none, there is no such recipe or device, what training draws
+            with is not installed, or no validation had a result.
         OSError: the output folder cannot be made.
     """
+    for module in ("matplotlib", "tensorboard"):
+        if importlib.util.find_spec(module) is None:
+            raise ValueError(f"training needs {module}: pip install 'liverseg[train]'")
     if training.recipe not in RECIPES:
         known = ", ".join(RECIPES)
         raise ValueError(f"recipe should be one of {known}; got {training.recipe}")
@@ -73,35 +84,54 @@ def train(training: Training) -> Path:
     override: dict[str, Any] = {"device": f"$torch.device('{device}')", "resume": training.resume}
     if training.epochs is not None:
         override["max_epochs"] = training.epochs
-    from monai.bundle.scripts import run
-
+    if training.liver_labels is not None:
+        override["liver_labels"] = list(training.liver_labels)
     with environment({name: str(path) for name, path in folders.items()}):
-        run(
-            run_id="training",
-            config_file=[str(root / "configs" / name) for name in names],
-            **override,
-        )
+        _run([str(root / "configs" / name) for name in names], override, training.quiet)
+    if not (output / "model.pt").is_file():
+        raise ValueError(f"no validation had a result, so there are no weights in {output}")
     return output
+
+
+def _run(configs: list[str], override: dict[str, Any], quiet: bool) -> None:
+    """MONAI's run, with its messages and bars on stderr, or without them."""
+    override = {**override, "show_progress": not quiet, "logging_file": False}
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    if quiet:
+        logging.disable(logging.WARNING)
+    try:
+        # MONAI's loggers write to what is stdout when they are imported.
+        with contextlib.redirect_stdout(sys.stderr):
+            from monai.bundle.scripts import run
+
+            # Ignite logs an error before it raises it; the command says it once, in one line.
+            for name in ("ignite", "SupervisedTrainer", "SupervisedEvaluator"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            run(run_id="training", config_file=configs, **override)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _folders(training: Training, root: Path) -> dict[str, Path]:
     checkout = root.parent
-    data_list = training.data_list or checkout / LISTS_BESIDE_BUNDLE
-    if training.data is not None:
-        data = training.data
-    elif training.data_list is not None:
-        data = data_list.parent
-    else:
-        data = Path(os.environ.get("LIVERSEG_DATA") or checkout.parent / DATA_BESIDE_CHECKOUT)
-    output = training.output or root / OUTPUT_IN_BUNDLE
+    data_list = training.data_list or _from_environment("LIVERSEG_DATA_LIST")
+    data = training.data or _from_environment("LIVERSEG_DATA")
+    if data is None:
+        data = data_list.parent if data_list else checkout.parent / DATA_BESIDE_CHECKOUT
+    output = training.output or _from_environment("LIVERSEG_OUTPUT") or Path(OUTPUT)
     return {
-        "LIVERSEG_DATA_LIST": data_list.absolute(),
+        "LIVERSEG_DATA_LIST": (data_list or checkout / LISTS_BESIDE_BUNDLE).absolute(),
         "LIVERSEG_DATA": data.absolute(),
         "LIVERSEG_OUTPUT": output.absolute(),
     }
 
 
-@contextmanager
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value) if value else None
+
+
+@contextlib.contextmanager
 def environment(values: dict[str, str]) -> Iterator[None]:
     """Set variables of the environment for the time of the block."""
     before = {name: os.environ.get(name) for name in values}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,12 @@ from conftest import phantom
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 import liverseg
-from liverseg.bundle_files import bundle_root, checked_weights, folder_from_environment
+from liverseg.bundle_files import (
+    bundle_root,
+    checked_weights,
+    folder_from_environment,
+    working_bundle,
+)
 from liverseg.dsn import DSN
 
 CONFIGS = bundle_root() / "configs"
@@ -212,6 +218,30 @@ def test_inference_writes_what_the_command_writes(
     report = json.loads((case / "report.json").read_text())
     assert report["volume_ml"] == float(row["volume_ml"])
 
+    root = tmp_path / "bundle"  # the command's own way, over a bundle with the same parts
+    shutil.copytree(CONFIGS, root / "configs")
+    (root / "models").mkdir()
+    for file in (weights, Path(f"{weights}.sha256")):
+        shutil.copy(file, root / "models" / file.name)
+    text = (root / "configs" / "inference.yaml").read_text()
+    parts = ConfigParser.load_config_file(INFERENCE)
+    for key, value in SMALL.items():
+        place = parts
+        *path, last = key.split("#")
+        for name in path:
+            place = place[name]
+        place[last] = value
+    ConfigParser.export_config_file(parts, str(root / "configs" / "inference.yaml"), fmt="yaml")
+    assert text != (root / "configs" / "inference.yaml").read_text()
+    monkeypatch.setattr("liverseg.pipeline.bundle_root", lambda: root)
+    (again,) = liverseg.segment([phantom_dicom], tmp_path / "command")
+    assert again.volume_ml == float(row["volume_ml"])
+    masks = [
+        (folder / "liver.nii.gz").read_bytes()
+        for folder in (case, tmp_path / "command" / "cases" / again.case_id)
+    ]
+    assert masks[0] == masks[1]
+
 
 def test_evaluator_of_inference_gives_the_mask_of_the_command(
     phantom_nifti: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
@@ -238,8 +268,17 @@ def test_evaluating_scores_each_case_on_its_own_grid(
         **SMALL,
     )
     (row,) = rows_of(tmp_path / "out" / "val_mean_dice_raw.csv")
-    assert "ct 3" in row["filename"]
-    assert 0 <= float(row["class0"]) <= 1
+    assert row["filename"] == "ct 3 $@%.nii.gz"
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    parser.update({"checkpoint": str(weights), **SMALL})
+    pipeline = parser.get_parsed_content("pipeline")
+    data = pipeline.preprocessing({"image": str(tmp_path / row["filename"])})
+    data["pred"] = pipeline.inferer(data["image"][None], pipeline.network)[0]
+    mask = pipeline.postprocessing(data)["pred"][0].numpy()
+    label = np.asarray(nib.load(tmp_path / "label 3.nii.gz").dataobj) == 5
+    dice = 2 * (mask & label).sum() / (mask.sum() + label.sum())
+    assert float(row["class0"]) == pytest.approx(dice, abs=1e-4)
 
 
 def test_metadata_fits_monais_schema(real_data: Path, tmp_path: Path) -> None:
@@ -258,7 +297,7 @@ def test_metadata_has_the_version_of_the_package() -> None:
 
 def test_network_takes_and_gives_what_the_metadata_says() -> None:
     monai.bundle.verify_net_in_out(
-        net_id="network_def", meta_file=META, config_file=INFERENCE, device="cpu"
+        net_id="network_def", meta_file=META, config_file=INFERENCE, device="cpu", any=13
     )
 
 
@@ -297,6 +336,7 @@ def test_monais_command_line_trains(data_list: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(rows_of(data_list.parent / "out" / "log.csv")) == 1
+    assert len(checked_weights(data_list.parent / "out" / "model.pt")) == 64
 
 
 def test_weights_with_another_hash_are_refused(weights: Path) -> None:
@@ -317,6 +357,16 @@ def test_folder_from_the_environment_is_never_evaluated(monkeypatch: pytest.Monk
     parser = ConfigParser()
     parser.read_config(INFERENCE)
     assert parser.get_parsed_content("dataset_dir") == name
+
+
+def test_copied_bundle_runs_with_its_own_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(CONFIGS, tmp_path / "copy" / "configs")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert working_bundle() == tmp_path / "copy"
+    monkeypatch.chdir(tmp_path)
+    assert working_bundle() == bundle_root()
 
 
 def test_unset_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
