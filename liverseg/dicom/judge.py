@@ -17,6 +17,7 @@ from liverseg.dicom.geometry import (
     sorted_by_position,
 )
 from liverseg.dicom.image import Slice
+from liverseg.dicom.numbering import numbering_notes
 from liverseg.dicom.pixels import (
     LOSSY_SYNTAXES,
     MAYBE_LOSSY_SYNTAXES,
@@ -69,6 +70,7 @@ def judge(slices: Sequence[Slice]) -> list[Judged]:
         parts = [part for stack in stacks for part in parts_of(stack)]
     except ScanRejected as error:
         return [Judged(tuple(slices), error.code, error.detail, tuple(notes))]
+    notes.extend(numbering_notes(slices))
     if len(parts) > 1:
         notes.append(f"one of {len(parts)} volumes under one SeriesInstanceUID")
     return [_judged_part(part, notes) for part in parts]
