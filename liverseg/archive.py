@@ -9,9 +9,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from liverseg.errors import ScanRejected
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ZIP_MAGIC = b"PK\x03\x04"
 EMPTY_ZIP_MAGIC = b"PK\x05\x06"
@@ -80,10 +83,10 @@ def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> None
             with zipfile.ZipFile(archive) as packed:
                 _unpack_zip(packed, folder, budget)
         else:
-            with tarfile.open(archive, "r:*") as packed_tar:
+            with tarfile.open(archive, "r:*", tarinfo=_StrictInfo) as packed_tar:
                 _unpack_tar(packed_tar, folder, budget)
     except (EOFError, tarfile.ReadError) as error:
-        raise ScanRejected("TRUNCATED", "the archive ends before its data does") from error
+        raise ScanRejected("TRUNCATED", "the archive is cut short or damaged") from error
     except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
         raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
     except (zlib.error, lzma.LZMAError) as error:
@@ -95,6 +98,22 @@ def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> None
             raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
         reason = f"the archive could not be unpacked: {error.strerror}"
         raise ScanRejected("UNREADABLE", reason) from error
+
+
+class _StrictInfo(tarfile.TarInfo):
+    """A member that must be whole: tarfile takes a header it cannot read for the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """One header; the end must be said by a block of zeros (POSIX.1-2001, ustar)."""
+        if len(buf) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("the end of the archive is missing")
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):
+                raise  # the end, as it should be
+            raise tarfile.ReadError("a header in the archive is damaged") from error
 
 
 class _Budget:
@@ -114,6 +133,11 @@ class _Budget:
             raise ScanRejected(
                 "UNSAFE_ARCHIVE", f"at most {self.limits.members} members are unpacked; got more"
             )
+
+    def spend(self, count: int) -> None:
+        """Count bytes that came out."""
+        self.require(count)
+        self.bytes += count
 
     def require(self, count: int) -> None:
         """Refuse what would pass the limit with `count` bytes more."""
@@ -159,6 +183,9 @@ def _unpack_tar(packed: tarfile.TarFile, folder: Path, budget: _Budget) -> None:
         if source is None:
             raise ScanRejected("CORRUPT", "the archive holds a file without content")
         _write(lambda source=source: source, place, budget, info.size)  # type: ignore[misc]
+    # Up to the end of the file, where a compressed stream has its checksum.
+    while packed.fileobj and (chunk := packed.fileobj.read(CHUNK_BYTES)):
+        budget.spend(len(chunk))
 
 
 def _place(name: str, folder: Path) -> Path:
@@ -181,8 +208,7 @@ def _write(
     written = 0
     with opened() as source, place.open("xb") as target:
         while chunk := source.read(CHUNK_BYTES):
-            budget.require(len(chunk))
-            budget.bytes += len(chunk)
+            budget.spend(len(chunk))
             written += len(chunk)
             target.write(chunk)
     if size is not None and written < size:

@@ -185,9 +185,12 @@ def _require_size(header: Any, shape: tuple[int, int, int], file_bytes: int, pac
         raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
     if voxels > MAX_VOXELS:
         raise ScanRejected("TOO_LARGE", f"at most {MAX_VOXELS} voxels are read; got {voxels}")
-    if packed and data_bytes > MAX_RATIO * file_bytes:
+    offset = float(header["vox_offset"])
+    if not int(header["sizeof_hdr"]) <= offset < MAX_FILE_BYTES:  # also when it is no number
+        raise ScanRejected("BAD_NIFTI", f"voxels should follow the header; they are at {offset:g}")
+    if packed and data_bytes + offset > MAX_RATIO * file_bytes:
         raise ScanRejected("TOO_LARGE", f"the file expands to more than {MAX_RATIO} times its size")
-    if not packed and data_bytes + int(header["vox_offset"]) > file_bytes:
+    if not packed and data_bytes + offset > file_bytes:
         raise ScanRejected(
             "TRUNCATED", f"{data_bytes} bytes of voxels are wanted in a file of {file_bytes}"
         )

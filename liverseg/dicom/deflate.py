@@ -13,6 +13,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from liverseg.dicom.values import PARSE_ERRORS, value_of
 from liverseg.errors import ScanRejected
 
 MAX_RATIO = 200  # of inflated to packed bytes (intake.md: too large)
@@ -35,8 +36,11 @@ def inflated(file: BinaryIO) -> BytesIO | None:
     """
     if file.read(len(PREAMBLE))[-4:] != PREAMBLE[-4:]:
         return None
-    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group > 2)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+    try:
+        meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group > 2)
+    except PARSE_ERRORS:
+        return None  # whoever reads the file will say so
+    if value_of(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return None
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     limit = max(MAX_RATIO * os.fstat(file.fileno()).st_size, FREE_BYTES)

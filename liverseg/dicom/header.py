@@ -8,7 +8,6 @@ import logging
 import os
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from io import FileIO
@@ -17,13 +16,12 @@ from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 
 from liverseg.dicom.deflate import inflated
 from liverseg.dicom.image import Layout, Pixels, Slice
 from liverseg.dicom.plain import PlainHeader, Unusual, Wanted, plain_header
-from liverseg.dicom.values import numbers, phase_values, text, texts, whole_number
+from liverseg.dicom.values import PARSE_ERRORS, numbers, phase_values, text, texts, whole_number
 from liverseg.errors import ScanRejected
 
 PREAMBLE_BYTES = 128  # PS3.10 7.1: 128 bytes, then the letters DICM
@@ -191,17 +189,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
         meta_class = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", "") or "")
         pixels, place = _pixel_data(file, dataset)
         return _slice(dataset, path, (syntax, meta_class), pixels, place), dataset
-    except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
-        raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
-    except (
-        InvalidDicomError,
-        BytesLengthException,
-        EOFError,
-        struct.error,
-        NotImplementedError,
-        RecursionError,
-        IndexError,
-    ) as error:
+    except PARSE_ERRORS as error:
         raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
 
 

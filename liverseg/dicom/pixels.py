@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from liverseg.dicom.deflate import inflated
 from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES
 from liverseg.dicom.image import Layout, Slice
 from liverseg.dicom.stream import require_stream
+from liverseg.dicom.values import PARSE_ERRORS
 from liverseg.errors import ScanRejected
 
 # Which decoder reads which compression, and the package it comes from. GDCM for JPEG lossless:
@@ -160,9 +159,7 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
         decoded = _decoded_frame(item, dataset, name)
     except (InvalidDicomError, EOFError) as error:
         raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}") from error
-    except (ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
-        raise ScanRejected("CORRUPT", f"the pixel data of {name} cannot be decoded") from error
-    except (NotImplementedError, zlib.error, struct.error, IndexError) as error:
+    except (RuntimeError, *PARSE_ERRORS) as error:
         raise ScanRejected("CORRUPT", f"the pixel data of {name} cannot be decoded") from error
     if decoded.size != item.layout.rows * item.layout.columns:
         raise ScanRejected("CORRUPT", f"{name} should decode to its rows and columns")

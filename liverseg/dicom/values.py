@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pydicom.errors import BytesLengthException
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 # What may differ between two phases or reconstructions under one SeriesInstanceUID. The first
 # four are names of a part, the last two are times.
@@ -31,13 +33,28 @@ class Elements(Protocol):
         """The value of an element."""
 
 
+# What pydicom raises, also when an element is first asked for, on bytes that are no data set.
+PARSE_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
+)
+
+
 def value_of(dataset: Elements, keyword: str) -> Any:
     """The element's value as pydicom has it; None when absent, empty or impossible to parse."""
     try:
         value = dataset.get(keyword)
-    except (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError):
-        return None
-    except BytesLengthException:  # numbers cut in the middle
+    except PARSE_ERRORS:
         return None
     return None if value is None or value == "" else value
 
