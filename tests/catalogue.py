@@ -356,6 +356,13 @@ ENCODINGS: dict[str, Case] = {
     ),
     "JPEG lossless SV1 by GDCM": case(e.by_tool("gdcmconv", "--jpeg")),
     "JPEG lossless by GDCM": case(e.by_gdcm(TransferSyntax.JPEGLosslessProcess14)),
+    "JPEG lossless that claims 18 bits": case(
+        d.both(
+            e.by_tool("dcmcjpeg", "+e1"),
+            e.stream_of(4, lambda s: s.replace(b"\xff\xc3\0\x0b\x10", b"\xff\xc3\0\x0b\x12")),
+        ),
+        "CORRUPT",
+    ),
     "JPEG-LS by dcmtk": case(e.by_tool("dcmcjpls", "+el")),
     "JPEG-LS by GDCM": case(e.by_tool("gdcmconv", "--jpegls")),
     "JPEG-LS, every value of 16 bits": case(e.by_tool("dcmcjpls", "+el"), start=NOISE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -140,3 +141,30 @@ def test_a_member_that_does_not_match_its_checksum_is_refused(tmp_path: Path) ->
     content[100] ^= 1
     (tmp_path / "a.zip").write_bytes(content)
     assert refusal(tmp_path / "a.zip") == "CORRUPT"
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_tar_cut_between_two_members_is_refused(tmp_path: Path, name: str) -> None:
+    archive = make_tar(tmp_path / name, {"one": CONTENT, "two": CONTENT})
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(archive, "rb") as file:
+        whole = file.read()
+    with opener(archive, "wb") as file:
+        file.write(whole[: 512 + len(CONTENT)])  # one header and one member
+    assert refusal(archive) == "TRUNCATED"
+
+
+def test_a_tar_with_a_damaged_header_in_the_middle_is_refused(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "a.tar", {"one": CONTENT, "two": CONTENT})
+    content = bytearray(archive.read_bytes())
+    content[512 + len(CONTENT)] ^= 1  # the first letter of the second name
+    archive.write_bytes(content)
+    assert refusal(archive) == "TRUNCATED"
+
+
+def test_a_tar_gz_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "a.tar.gz", {"one": CONTENT})
+    content = bytearray(archive.read_bytes())
+    content[-8] ^= 1  # the first byte of the CRC
+    archive.write_bytes(content)
+    assert refusal(archive) == "CORRUPT"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,32 +10,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import AFFINE, small_ct
+from wrapped import both_absent, field, voxel_size, write_nifti
 
 from liverseg.errors import ScanRejected
 from liverseg.nifti import read_nifti, read_nifti_header
-
-
-def saved(path: Path, image: Any, change: Callable[[Any], None] | None = None) -> Path:
-    """Write a NIfTI, then change its header as it lies in the file."""
-    nifti = nib.Nifti1Image(image, AFFINE)
-    nifti.header.set_xyzt_units("mm")
-    nib.save(nifti, path)
-    if change:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rb") as file:
-            content = file.read()
-        header = nib.Nifti1Header(content[:348], check=False)
-        change(header)
-        with opener(path, "wb") as file:
-            file.write(header.binaryblock + content[348:])
-    return path
 
 
 @pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz"])
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64, ">i2"])
 def test_every_number_type_is_read_exactly(tmp_path: Path, name: str, dtype: Any) -> None:
     image, _ = small_ct()
-    read, affine, _ = read_nifti(saved(tmp_path / name, image.astype(dtype)))
+    read, affine, _ = read_nifti(write_nifti(tmp_path / name, image.astype(dtype)))
     np.testing.assert_array_equal(read, image)
     np.testing.assert_array_equal(affine, AFFINE)
     assert read.dtype == np.int16
@@ -55,79 +39,63 @@ def test_scaled_values_are_hu(tmp_path: Path) -> None:
 
     stored = np.full((10, 9, 8), 100, dtype=np.uint8)
     stored[0, 0, 0] = 200
-    image = read_nifti(saved(tmp_path / "ct.nii.gz", stored, change))[0]
+    image = read_nifti(write_nifti(tmp_path / "ct.nii.gz", stored, change))[0]
     assert image[0, 0, 0] == 275  # 2 * 200 - 125
     assert image[1, 0, 0] == 75
 
 
 def test_an_axis_of_one_volume_is_dropped(tmp_path: Path) -> None:
     image, _ = small_ct()
-    assert read_nifti(saved(tmp_path / "ct.nii", image[..., None]))[0].shape == image.shape
+    assert read_nifti(write_nifti(tmp_path / "ct.nii", image[..., None]))[0].shape == image.shape
 
 
 def test_the_header_gives_spacing_and_shape(tmp_path: Path) -> None:
-    header = read_nifti_header(saved(tmp_path / "ct.nii", small_ct()[0]))
+    header = read_nifti_header(write_nifti(tmp_path / "ct.nii", small_ct()[0]))
     assert header.shape == (40, 32, 12)
     assert header.spacing_mm == (2.0, 1.5, 3.0)
 
 
-def both_absent(header: Any) -> None:
-    header["qform_code"] = header["sform_code"] = 0
-
-
-def set_field(name: str, value: Any) -> Callable[[Any], None]:
-    def change(header: Any) -> None:
-        header[name] = value
-
-    return change
-
-
-def spacing(value: float) -> Callable[[Any], None]:
-    def change(header: Any) -> None:
-        header["pixdim"][3] = value
-
-    return change
-
-
 BAD_HEADERS: dict[str, tuple[Callable[[Any], None], str]] = {
     "neither qform nor sform": (both_absent, "BAD_NIFTI"),
-    "a spacing of zero": (spacing(0), "BAD_NIFTI"),
-    "a negative spacing": (spacing(-3), "BAD_NIFTI"),
-    "a spacing that is no number": (spacing(np.nan), "BAD_NIFTI"),
-    "a spacing other than the affine's": (spacing(4), "BAD_NIFTI"),
-    "metres": (set_field("xyzt_units", 1), "BAD_NIFTI"),
-    "microns": (set_field("xyzt_units", 3), "BAD_NIFTI"),
-    "colours": (set_field("datatype", 128), "BAD_NIFTI"),
-    "complex numbers": (set_field("datatype", 32), "BAD_NIFTI"),
-    "an affine without an inverse": (set_field("srow_z", [0, 0, 0, 0]), "BAD_NIFTI"),
-    "three volumes": (set_field("dim", [4, 40, 32, 4, 3, 1, 1, 1]), "BAD_NIFTI"),
-    "a negative dimension": (set_field("dim", [3, 40, -32, 12, 1, 1, 1, 1]), "BAD_NIFTI"),
-    "a plane": (set_field("dim", [2, 40, 32, 1, 1, 1, 1, 1]), "TOO_FEW_SLICES"),
-    "seven slices": (set_field("dim", [3, 40, 32, 7, 1, 1, 1, 1]), "TOO_FEW_SLICES"),
-    "more voxels than the file": (set_field("dim", [3, 40, 32, 13, 1, 1, 1, 1]), "TRUNCATED"),
-    "too many voxels": (set_field("dim", [3, 2000, 2000, 2000, 1, 1, 1, 1]), "TOO_LARGE"),
-    "no magic": (set_field("magic", b"x"), "BAD_NIFTI"),
+    "a spacing of zero": (voxel_size(0), "BAD_NIFTI"),
+    "a negative spacing": (voxel_size(-3), "BAD_NIFTI"),
+    "a spacing that is no number": (voxel_size(np.nan), "BAD_NIFTI"),
+    "a spacing other than the affine's": (voxel_size(4), "BAD_NIFTI"),
+    "metres": (field("xyzt_units", 1), "BAD_NIFTI"),
+    "microns": (field("xyzt_units", 3), "BAD_NIFTI"),
+    "colours": (field("datatype", 128), "BAD_NIFTI"),
+    "complex numbers": (field("datatype", 32), "BAD_NIFTI"),
+    "an affine without an inverse": (field("srow_z", [0, 0, 0, 0]), "BAD_NIFTI"),
+    "three volumes": (field("dim", [4, 40, 32, 4, 3, 1, 1, 1]), "BAD_NIFTI"),
+    "a negative dimension": (field("dim", [3, 40, -32, 12, 1, 1, 1, 1]), "BAD_NIFTI"),
+    "a plane": (field("dim", [2, 40, 32, 1, 1, 1, 1, 1]), "TOO_FEW_SLICES"),
+    "seven slices": (field("dim", [3, 40, 32, 7, 1, 1, 1, 1]), "TOO_FEW_SLICES"),
+    "more voxels than the file": (field("dim", [3, 40, 32, 13, 1, 1, 1, 1]), "TRUNCATED"),
+    "too many voxels": (field("dim", [3, 2000, 2000, 2000, 1, 1, 1, 1]), "TOO_LARGE"),
+    "voxels within the header": (field("vox_offset", 0), "BAD_NIFTI"),
+    "voxels at no number": (field("vox_offset", np.nan), "BAD_NIFTI"),
+    "no magic": (field("magic", b"x"), "BAD_NIFTI"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_HEADERS)
 def test_a_bad_header_is_refused_with_its_code(tmp_path: Path, name: str) -> None:
     change, code = BAD_HEADERS[name]
-    path = saved(tmp_path / "ct.nii", small_ct()[0], change)
+    path = write_nifti(tmp_path / "ct.nii", small_ct()[0], change)
     with pytest.raises(ScanRejected) as raised:
         read_nifti_header(path)
     assert raised.value.code == code
 
 
 def test_a_small_file_of_zeros_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    path = saved(tmp_path / "zeros.nii.gz", np.zeros((300, 300, 40), dtype=np.int16))
+    path = write_nifti(tmp_path / "zeros.nii.gz", np.zeros((300, 300, 40), dtype=np.int16))
     with pytest.raises(ScanRejected, match="TOO_LARGE"):
         read_nifti_header(path)
 
 
 @pytest.mark.parametrize(("cut", "code"), [(-2000, "TRUNCATED"), (-4, "TRUNCATED")])
 def test_a_cut_gzip_is_refused(tmp_path: Path, cut: int, code: str) -> None:
-    path = saved(tmp_path / "ct.nii.gz", small_ct()[0])
+    path = write_nifti(tmp_path / "ct.nii.gz", small_ct()[0])
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ScanRejected) as raised:
         read_nifti(path)
@@ -135,7 +103,7 @@ def test_a_cut_gzip_is_refused(tmp_path: Path, cut: int, code: str) -> None:
 
 
 def test_a_gzip_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
-    path = saved(tmp_path / "ct.nii.gz", small_ct()[0])
+    path = write_nifti(tmp_path / "ct.nii.gz", small_ct()[0])
     content = bytearray(path.read_bytes())
     content[-8] ^= 0xFF  # the first byte of the CRC
     path.write_bytes(content)
@@ -149,7 +117,7 @@ def test_a_gzip_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
 def test_values_that_are_no_hu_are_refused(tmp_path: Path, value: float, code: str) -> None:
     image = small_ct()[0].astype(np.float32)
     image[3, 4, 5] = value
-    path = saved(tmp_path / "ct.nii", image)
+    path = write_nifti(tmp_path / "ct.nii", image)
     with pytest.raises(ScanRejected, match="slice 6") as raised:
         read_nifti(path)
     assert raised.value.code == code

@@ -8,6 +8,7 @@ Damage within coded bytes that are all allowed cannot be seen: JPEG streams have
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ JPEG_LS_FRAME = 0xF7
 RESTARTS = range(0xD0, 0xD8)
 FILL = 0xFF
 TOP_BIT = 0x80
+MIN_PRECISION, MAX_PRECISION = 2, 32  # bits; more than are allocated make GDCM write beyond them
 
 
 def require_stream(stream: bytes, layout: Layout, name: str) -> None:
@@ -50,30 +52,45 @@ def require_stream(stream: bytes, layout: Layout, name: str) -> None:
     try:
         start = stream.find(START_2000)
         if stream.startswith(START_JPEG):
-            matrix, sound = _jpeg(stream)
+            said, sound = _jpeg(stream)
         elif start >= 0:  # at 0, or within a JP2 file
-            matrix, sound = _jpeg_2000(stream[start:])
+            said, sound = _jpeg_2000(stream[start:])
         else:
             raise ScanRejected("CORRUPT", f"no compressed image begins in {name}")
     except (struct.error, IndexError) as error:
         raise ScanRejected("CORRUPT", f"the markers of {name} cannot be parsed") from error
-    if matrix != (layout.rows, layout.columns, 1):
+    if said[:3] != (layout.rows, layout.columns, 1):
         raise ScanRejected(
             "CORRUPT",
             f"the stream should hold {layout.rows} x {layout.columns} x 1 values as the header "
-            f"says; it holds {' x '.join(map(str, matrix))} in {name}",
+            f"says; it holds {said.rows} x {said.columns} x {said.components} in {name}",
+        )
+    if not MIN_PRECISION <= said.precision <= min(layout.bits_allocated, MAX_PRECISION):
+        raise ScanRejected(
+            "CORRUPT",
+            f"values should fit the {layout.bits_allocated} bits allocated; the stream says "
+            f"{said.precision} in {name}",
         )
     if not sound:
         raise ScanRejected("CORRUPT", f"the compressed bytes of {name} are damaged")
 
 
-def _jpeg(stream: bytes) -> tuple[tuple[int, int, int], bool]:
-    """(rows, columns, components) and whether the coded bytes are possible (T.81 B, T.87 C)."""
+class _Said(NamedTuple):
+    """What a stream says of its image; zeros where it says nothing."""
+
+    rows: int = 0
+    columns: int = 0
+    components: int = 0
+    precision: int = 0
+
+
+def _jpeg(stream: bytes) -> tuple[_Said, bool]:
+    """What the frame says, and whether the coded bytes are possible (T.81 B, T.87 C)."""
     position, frame = len(START_JPEG), 0
-    matrix = (0, 0, 0)
+    said = _Said()
     while True:
         if stream[position] != FILL:
-            return matrix, False
+            return said, False
         marker = stream[position + 1]
         if marker == FILL:
             position += 1
@@ -81,39 +98,39 @@ def _jpeg(stream: bytes) -> tuple[tuple[int, int, int], bool]:
         (length,) = struct.unpack_from(">H", stream, position + 2)
         if marker in FRAME_MARKERS:
             frame = marker
-            _, rows, columns, components = struct.unpack_from(">BHHB", stream, position + 4)
-            matrix = rows, columns, components
+            precision, rows, columns, components = struct.unpack_from(">BHHB", stream, position + 4)
+            said = _Said(rows, columns, components, precision)
         position += 2 + length
         if marker == START_OF_SCAN:
             break
     following = _after_ff(stream[position : -len(END_OF_IMAGE)])
     if frame == JPEG_LS_FRAME:
-        return matrix, bool((following < TOP_BIT).all())
+        return said, bool((following < TOP_BIT).all())
     # A stuffed zero or a restart; FF itself is filling before a marker.
     allowed = np.isin(following, (0, FILL, *RESTARTS))
-    return matrix, bool(allowed.all())
+    return said, bool(allowed.all())
 
 
-def _jpeg_2000(stream: bytes) -> tuple[tuple[int, int, int], bool]:
-    """(rows, columns, components) and whether tiles and coded bytes are possible (T.800 A)."""
+def _jpeg_2000(stream: bytes) -> tuple[_Said, bool]:
+    """What the head says, and whether tiles and coded bytes are possible (T.800 A)."""
     right, bottom, left, top = struct.unpack_from(">LLLL", stream, 8)
-    (components,) = struct.unpack_from(">H", stream, 40)
-    matrix = (bottom - top, right - left, components)
+    components, depth = struct.unpack_from(">HB", stream, 40)
+    said = _Said(bottom - top, right - left, components, (depth & ~TOP_BIT) + 1)
     position = stream.find(START_OF_TILE)
     end = len(stream) - len(END_OF_IMAGE)
     while position < end:
         if position < 0 or stream[position : position + 2] != START_OF_TILE:
-            return matrix, False
+            return said, False
         (length,) = struct.unpack_from(">L", stream, position + 6)  # 0: up to the end
         following = position + length if length else end
         data = stream.find(START_OF_DATA, position, following)
         if data < 0 or following > end:
-            return matrix, False
+            return said, False
         coded = _after_ff(stream[data + len(START_OF_DATA) : following])
         if ((coded >= LOWEST_MARKER_2000) & ~np.isin(coded, PACKET_MARKERS)).any():
-            return matrix, False
+            return said, False
         position = following
-    return matrix, True
+    return said, True
 
 
 def _after_ff(coded: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
