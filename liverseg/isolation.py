@@ -81,8 +81,10 @@ class Isolated:
             FileNotFoundError: the job lacks a file.
             ScanRejected: the process broke or passed a limit before it was ready.
         """
-        if self._worker is not None:
+        if self._worker is not None and self._worker.is_alive():
             return
+        # It may have been killed while it waited, which is not the next scan's fault.
+        self.end()
         try:
             pickled = pickle.dumps(self._job)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -184,6 +186,10 @@ class _Worker:
             if time.monotonic() > deadline:
                 sentence = f"The scan's process should be done in {timeout_s:g} s; it was not."
                 raise ScanRejected("TIMEOUT", sentence)
+
+    def is_alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End the process and what it may have started, and wait for it."""

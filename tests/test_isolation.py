@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ from liverseg.errors import ScanRejected
 from liverseg.isolation import Isolated
 from liverseg.job import Job
 from liverseg.limits import Limits
+from liverseg.scans import found_scans
 
 TESTS = Path(__file__).parent
-# The process needs some 0.1 GiB to start with; `hoard` takes 0.5.
-LIMITS = Limits(timeout_s=1.5, memory_bytes=300 << 20)
+# The process needs some 0.1 GiB to start with; `hoard` takes 0.5. Time enough for a busy machine.
+LIMITS = Limits(timeout_s=5, memory_bytes=300 << 20)
 # What becomes of a scan, and whether the process that did it has to be replaced.
 OUTCOMES = {
     "abort": ("CRASHED", "SIGABRT", True),
@@ -33,7 +35,7 @@ OUTCOMES = {
     "leave": ("CRASHED", "exit status 3", True),
     "close": ("CRASHED", "stopped answering", True),
     "hoard": ("OUT_OF_MEMORY", "may use 0.293 GiB", True),
-    "hang": ("TIMEOUT", "in 1.5 s", True),
+    "hang": ("TIMEOUT", "in 5 s", True),
     "memory": ("OUT_OF_MEMORY", "", False),
     "torch memory": ("OUT_OF_MEMORY", "", False),
     "panic": ("CRASHED", "A Panic in worker.py", False),
@@ -185,6 +187,23 @@ def test_job_that_cannot_be_sent_is_wrong_usage(tmp_path: Path) -> None:
         isolated.start()
 
 
+def test_process_that_was_killed_between_two_scans_is_replaced(tmp_path: Path) -> None:
+    write_scans(tmp_path / "in", "good", "good")
+    with (
+        found_scans([tmp_path / "in"]) as scans,
+        Isolated(Breaking(tmp_path), Limits()) as isolated,
+    ):
+        isolated.start()
+        isolated.process(scans[0])
+        first = int((tmp_path / "started").read_text())
+        os.kill(first, signal.SIGKILL)
+        # Until it is dead, but not yet taken note of.
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        isolated.start()
+        assert isolated.process(scans[1]).status == "done"
+    assert is_gone(first)
+
+
 def test_modules_beside_the_data_are_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,9 +233,14 @@ def test_process_ends_with_a_batch_that_is_killed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     # No `if __name__ == "__main__"` in the script: it is run once, here, not in the process.
     script = subprocess.Popen([sys.executable, "-c", SCRIPT, str(TESTS)], cwd=tmp_path)
-    process = os.pidfd_open(int((tmp_path / "fifo").read_text()))
+    # Opened for both, so that a script that fails is waited for in vain, but not forever.
+    fifo = os.open(tmp_path / "fifo", os.O_RDWR)
+    told, _, _ = select.select([fifo], [], [], 60)
+    process = os.pidfd_open(int(os.read(fifo, 100))) if told else -1
+    os.close(fifo)
     script.kill()
     script.wait()
+    assert told
     ended, _, _ = select.select([process], [], [], 10)
     os.close(process)
     assert ended
@@ -228,7 +252,7 @@ def test_limits_of_the_command_reach_the_scan(
     write_scans(tmp_path / "in", "hang", "good")
     monkeypatch.setattr("liverseg.batch.Conversion", Breaking)
     command = ["convert", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "-q"]
-    assert cli.main([*command, "--timeout", "1.5"]) == 1
+    assert cli.main([*command, "--timeout", "5"]) == 1
     assert "TIMEOUT" in capsys.readouterr().out
     assert cli.main([*command, "--memory-limit", "0.01"]) == 2
     assert "may use 0.01 GiB of memory" in capsys.readouterr().err
