@@ -79,6 +79,11 @@ def _add_batch_commands(commands: _Commands) -> None:
         metavar="LIST",
         help="what to write, with commas: nifti,report (default: both)",
     )
+    segment.add_argument(
+        "--resample-irregular",
+        action="store_true",
+        help="segment unevenly spaced slices too, flagged; they are refused otherwise",
+    )
     _add_no_resume(segment, "segment again what an earlier run has finished")
     _add_limits(segment)
     _add_common(segment)

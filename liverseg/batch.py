@@ -41,6 +41,7 @@ def segment(
     series: str = "all",
     outputs: Sequence[str] = OUTPUTS,
     resume: bool = True,
+    resample_irregular: bool = False,
     timeout_s: float = TIMEOUT_S,
     memory_limit_bytes: int | None = None,
     on_row: OnRow | None = None,
@@ -54,6 +55,7 @@ def segment(
         series: all; best (a study's series with most slices); or a SeriesInstanceUID or case id.
         outputs: nifti for liver.nii.gz, report for preview.png; report.json is always written.
         resume: skip cases that an earlier run finished with the same weights and version.
+        resample_irregular: segment unevenly spaced slices too, flagged; refused otherwise.
         timeout_s: for one scan; it fails with TIMEOUT when it takes longer.
         memory_limit_bytes: for the process that does the scans, 75 % of the machine's memory by
             default; a scan that makes it larger fails with OUT_OF_MEMORY.
@@ -72,7 +74,15 @@ def segment(
     """
     limits = Limits(timeout_s, memory_limit_bytes)
     job = Segmentation(output, BundlePipeline(device), tuple(outputs), resume)
-    return run_batch(inputs, output, job, series=series, limits=limits, on_row=on_row)
+    return run_batch(
+        inputs,
+        output,
+        job,
+        series=series,
+        limits=limits,
+        resample_irregular=resample_irregular,
+        on_row=on_row,
+    )
 
 
 def segment_folder(input_dir: Path, output_dir: Path, pipeline: Pipeline) -> list[Row]:
@@ -110,13 +120,15 @@ def run_batch(
     *,
     series: str = "all",
     limits: Limits = ORDINARY_LIMITS,
+    resample_irregular: bool = False,
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Do a job on every scan found; the manifest is valid after each. See `segment`."""
     report = on_row or (lambda row, number, count: None)
     rows: list[Row] = []
     with ExitStack() as kept:
-        scans = _without_own(kept.enter_context(found_scans(inputs)), inputs, output)
+        found = kept.enter_context(found_scans(inputs, resample_irregular=resample_irregular))
+        scans = _without_own(found, inputs, output)
         if not scans:
             return rows
         chosen = selected(scans, series)

@@ -30,6 +30,7 @@ from liverseg.outputs import (
 from liverseg.pipeline import Pipeline, PipelineSource
 from liverseg.report.qc import Quality, measure, rounded
 from liverseg.scans import Scan, Volume, read_scan
+from liverseg.uneven import local_thickness
 
 OUTPUTS = ("nifti", "report")
 CASES = "cases"
@@ -91,7 +92,15 @@ class Segmentation:
         volume, mask, components = run_pipeline(scan, self.pipeline, watch)
         with watch.stage("measuring"):
             notes = tuple(dict.fromkeys((*scan.notes, *volume.notes)))
-            quality = measure(volume.image, mask, volume.affine, components=components, notes=notes)
+            thickness = None if volume.positions is None else local_thickness(volume.positions)
+            quality = measure(
+                volume.image,
+                mask,
+                volume.affine,
+                components=components,
+                notes=notes,
+                thickness=thickness,
+            )
         folder.mkdir(parents=True, exist_ok=True)
         # An older result is not finished any more once one of its files is replaced.
         (folder / REPORT_FILE).unlink(missing_ok=True)

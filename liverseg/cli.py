@@ -131,6 +131,7 @@ def _segment(args: argparse.Namespace) -> int:
             series=args.series,
             outputs=args.outputs,
             resume=args.resume,
+            resample_irregular=args.resample_irregular,
             timeout_s=args.timeout,
             memory_limit_bytes=_memory_bytes(args),
             on_row=progress,

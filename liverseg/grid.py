@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from liverseg.interpolation import along_axis, antialiased, trilinear
+from liverseg.uneven import even_slices, slice_affines
 
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as a right angle
 SLICES_AT_ONCE = 32  # slices in floating point at one time while a scan is resampled
@@ -77,6 +78,7 @@ def to_network_grid(
     affine: npt.NDArray[np.float64],
     spacing_mm: tuple[float, float, float],
     window: tuple[float, float],
+    positions: npt.NDArray[np.float64] | None = None,
 ) -> tuple[torch.Tensor, Grid]:
     """Resample a scan for the network: windowed first, then averaged down, never shifted.
 
@@ -88,6 +90,7 @@ def to_network_grid(
         affine: (4, 4) from voxel indices to RAS mm.
         spacing_mm: wanted spacing along R, A, S.
         window: the values that become 0 and 1.
+        positions: of unevenly spaced slices, as liverseg.uneven defines them.
 
     Returns:
         (X', Y', Z') float32 in [0, 1], and its grid.
@@ -99,6 +102,8 @@ def to_network_grid(
         raise ValueError(f"image should be (X, Y, Z) with no empty axis; got {image.shape}")
     if not window[0] < window[1]:
         raise ValueError(f"window should be (low, high) with low < high; got {window}")
+    if positions is not None:
+        image, affine = even_slices(image, affine, positions, window)
     scan = Grid(_triple(image.shape), affine)
     grid = network_grid(scan, spacing_mm)
     _, straight, orientation = _reoriented(scan)
@@ -115,7 +120,11 @@ def to_network_grid(
 
 
 def to_scan_grid(
-    logit: torch.Tensor, grid: Grid, scan: Grid, threshold: float = 0.0
+    logit: torch.Tensor,
+    grid: Grid,
+    scan: Grid,
+    threshold: float = 0.0,
+    positions: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """The mask on the scan's own grid: the logit interpolated linearly, then thresholded.
 
@@ -127,6 +136,7 @@ def to_scan_grid(
         grid: the network grid, from to_network_grid.
         scan: the scan grid.
         threshold: a voxel is liver where its logit is above.
+        positions: of unevenly spaced slices, as liverseg.uneven defines them.
 
     Returns:
         (X, Y, Z) uint8, 0 or 1; all 0 where no logit is above the threshold.
@@ -138,6 +148,11 @@ def to_scan_grid(
         raise ValueError(f"logit should have the grid's shape {grid.shape}; got {logit.shape}")
     if bool(logit.isnan().any()):
         raise ValueError("the logit should be a number everywhere; it holds NaN")
+    if positions is not None:
+        alone = [Grid((*scan.shape[:2], 1), at) for at in slice_affines(scan.affine, positions)]
+        masks = [to_scan_grid(logit, grid, one, threshold)[:, :, 0].T for one in alone]
+        together: npt.NDArray[np.uint8] = np.stack(masks).T
+        return together
     shape, affine, orientation = _reoriented(scan)
     # Slices outermost in memory, as in the files they are written to.
     mask = np.zeros(shape[::-1], np.uint8)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liverseg.dicom.discover import Series, find_series
-from liverseg.dicom.geometry import step_mm
+from liverseg.dicom.geometry import step_mm, uneven_positions
 from liverseg.dicom.image import Slice
 from liverseg.dicom.volume import read_volume
 from liverseg.errors import ScanRejected
@@ -79,19 +79,25 @@ class Volume(NamedTuple):
         image: (X, Y, Z) int16, HU.
         affine: (4, 4) float64, voxel to RAS mm.
         notes: what a reader of the report should know.
+        positions: (Z,) where unevenly spaced slices lie along the third axis, in steps of the
+            affine, which has their mean spacing; None for even spacing.
     """
 
     image: NDArray[np.int16]
     affine: NDArray[np.float64]
     notes: tuple[str, ...]
+    positions: NDArray[np.float64] | None = None
 
 
 @contextlib.contextmanager
-def found_scans(inputs: Sequence[Path]) -> Iterator[list[Scan]]:
+def found_scans(
+    inputs: Sequence[Path], *, resample_irregular: bool = False
+) -> Iterator[list[Scan]]:
     """Find every scan in the inputs.
 
     Args:
         inputs: folders, trees of folders, archives, NIfTI or DICOM files.
+        resample_irregular: accept DICOM slices that are unevenly spaced.
 
     Yields:
         The scans, accepted or refused, in the order of the inputs; readable within the context
@@ -107,7 +113,7 @@ def found_scans(inputs: Sequence[Path]) -> Iterator[list[Scan]]:
         gathered = Gathered(Path(private))
         for path in inputs:
             gathered.add_tree(Path(path))
-        yield _unique(_scans(gathered))
+        yield _unique(_scans(gathered, resample_irregular))
 
 
 def read_scan(scan: Scan) -> Volume:
@@ -127,7 +133,7 @@ def read_scan(scan: Scan) -> Volume:
     if scan.kind == "nifti":
         return Volume(*read_nifti(scan.files[0]))
     image, affine, notes = read_volume(scan.images)
-    return Volume(image, affine, (*scan.notes, *notes))
+    return Volume(image, affine, (*scan.notes, *notes), uneven_positions(scan.images))
 
 
 @contextlib.contextmanager
@@ -157,9 +163,10 @@ def scan_at(path: Path) -> Iterator[Scan]:
         yield accepted[0]
 
 
-def _scans(gathered: Gathered) -> list[Scan]:
+def _scans(gathered: Gathered, irregular: bool) -> list[Scan]:
     """Judge everything that was taken in."""
-    found = [_dicom_scan(series, gathered) for series in find_series(gathered.dicom)]
+    found_series = find_series(gathered.dicom, irregular)
+    found = [_dicom_scan(series, gathered) for series in found_series]
     found.extend(_nifti_scan(path, gathered) for path in gathered.nifti)
     for path, error in gathered.refused:
         source = gathered.source(path)

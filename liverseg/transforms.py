@@ -14,13 +14,14 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from scipy import ndimage
 
+from liverseg.component import liver_component
 from liverseg.errors import ScanRejected
 from liverseg.grid import Grid, to_network_grid, to_scan_grid
 from liverseg.scans import Scan, Volume, read_scan, scan_at
 
 AFFINE_TOLERANCE_MM = 1e-2  # two affines are one grid when no voxel corner is further apart
+POSITIONS = "slice_positions"  # in the meta of a scan with unevenly spaced slices
 
 # What nibabel raises for a file that is damaged or no NIfTI.
 _UNREADABLE = (
@@ -64,12 +65,16 @@ class LoadScand(MapTransform):
         for key in self.key_iterator(items):
             item = items[key]
             volume = _volume(item)
+            known: dict[str, Any] = {}
             # MONAI's savers name a case after its file; a scan found by us has its case id.
-            named = {"filename_or_obj": Path(item).name} if isinstance(item, str | Path) else {}
+            if isinstance(item, str | Path):
+                known["filename_or_obj"] = Path(item).name
+            if volume.positions is not None:
+                known[POSITIONS] = volume.positions
             items[key] = MetaTensor(
                 torch.from_numpy(np.ascontiguousarray(volume.image))[None],
                 affine=torch.from_numpy(volume.affine),
-                meta=named,
+                meta=known,
             )
         return items
 
@@ -163,7 +168,11 @@ class ToNetworkGridd(MapTransform):
             scan = items[key]
             affine = scan.affine.numpy().astype(np.float64)
             image, grid = to_network_grid(
-                scan[0].cpu().numpy(), affine, self.spacing_mm, self.window
+                scan[0].cpu().numpy(),
+                affine,
+                self.spacing_mm,
+                self.window,
+                scan.meta.get(POSITIONS),
             )
             meta = {**scan.meta, "scan_shape": tuple(scan.shape[1:]), "scan_affine": affine}
             del meta["affine"]
@@ -199,10 +208,11 @@ class ToScanGridd(MapTransform):
         image = items[self.image_key]
         grid = Grid(tuple(image.shape[1:]), image.affine.numpy().astype(np.float64))
         scan = Grid(tuple(image.meta["scan_shape"]), np.asarray(image.meta["scan_affine"]))
+        positions = image.meta.get(POSITIONS)
         for key in self.key_iterator(items):
             logits = torch.as_tensor(items[key])
             logit = logits[1] - logits[0] if logits.shape[0] == 2 else logits[0]
-            mask = to_scan_grid(torch.Tensor(logit), grid, scan)
+            mask = to_scan_grid(torch.Tensor(logit), grid, scan, positions=positions)
             items[key] = MetaTensor(
                 torch.from_numpy(mask)[None], affine=torch.from_numpy(scan.affine)
             )
@@ -239,29 +249,6 @@ class KeepLiverd(MapTransform):
             meta = {**getattr(mask, "meta", {}), "components": components, "removed_share": removed}
             items[key] = MetaTensor(torch.from_numpy(kept)[None], meta=meta)
         return items
-
-
-def liver_component(mask: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
-    """The largest component of a mask, faces touching, with its holes filled.
-
-    Args:
-        mask: (X, Y, Z) of 0 and 1.
-
-    Returns:
-        (X, Y, Z) uint8 mask, and the number of components there were; an empty mask stays empty.
-    """
-    kept = np.zeros_like(mask)
-    boxes = ndimage.find_objects(mask)
-    if not boxes:
-        return kept, 0
-    box = boxes[0]
-    components, count = ndimage.label(mask[box])
-    sizes = np.bincount(components.ravel())[1:]
-    largest = components == int(sizes.argmax()) + 1
-    # A hole is a part of the background that does not reach the rim of the box.
-    background, _ = ndimage.label(np.pad(~largest, 1, constant_values=True))
-    kept[box] = (background != background[0, 0, 0])[1:-1, 1:-1, 1:-1]
-    return kept, int(count)
 
 
 def _volume(item: Any) -> Volume:

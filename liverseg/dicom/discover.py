@@ -46,7 +46,7 @@ class Series:
     notes: tuple[str, ...]
 
 
-def find_series(files: Iterable[Path]) -> list[Series]:
+def find_series(files: Iterable[Path], irregular: bool = False) -> list[Series]:
     """Group DICOM files into series and judge each.
 
     Opens no pixel data, except to compare images that claim to be the same one.
@@ -54,6 +54,7 @@ def find_series(files: Iterable[Path]) -> list[Series]:
     Args:
         files: files that `looks_like_dicom`, of any number of patients; of equal images the
             first one is kept.
+        irregular: accept uneven spacing.
 
     Returns:
         One entry a scan, and one for each series that is none, in order of their first file.
@@ -72,7 +73,7 @@ def find_series(files: Iterable[Path]) -> list[Series]:
                 continue
             for item in found:
                 groups[_group_key(item)].append(item)
-        series = [entry for group in groups.values() for entry in _judged_group(group)]
+        series = [entry for group in groups.values() for entry in _judged_group(group, irregular)]
     found_all = _unique_keys([*_condemned(series, broken), *broken])
     return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
 
@@ -104,7 +105,7 @@ def _group_key(item: Slice) -> tuple[str, ...]:
     return (item.patient_key, item.study_uid, kind, *map(str, seen))
 
 
-def _judged_group(group: Sequence[Slice]) -> list[Series]:
+def _judged_group(group: Sequence[Slice], irregular: bool) -> list[Series]:
     """The scans of one group of images, with their keys."""
     first = group[0]
     is_ct = first.sop_class in CT_CLASSES
@@ -118,7 +119,7 @@ def _judged_group(group: Sequence[Slice]) -> list[Series]:
     refused = [item.refused for item in group if item.refused]
     if refused:
         return [Series(key, files, tuple(group), *refused[0], modality, ())]
-    found = judge(group)
+    found = judge(group, irregular)
     return [
         Series(
             key=key if len(found) == 1 else f"{key}#{index}",

@@ -21,6 +21,7 @@ SPACING_TOLERANCE = 0.01  # of the median gap: more is uneven (intake.md)
 ROUNDING_MM = 0.01  # positions written with two decimals are off by up to this much
 SAME_POSITION_MM = 0.01  # closer slices lie at one position
 MULTIPLE_TOLERANCE = 0.05  # a gap this close to a multiple of the median means missing slices
+MAX_UNEVEN_GAP_MM = 10.0  # what is between slices further apart is not to be interpolated
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 # Names that cannot hold a patient: a technical word, up to five digits, a usual extension.
@@ -91,21 +92,20 @@ def sorted_by_position(slices: Sequence[Slice]) -> list[Slice]:
     return [slices[index] for index in order]
 
 
-def require_even_gaps(slices: Sequence[Slice]) -> None:
+def require_even_gaps(slices: Sequence[Slice], irregular: bool = False) -> None:
     """Check that sorted slices lie on one line, at even steps.
 
     Args:
         slices: two or more, sorted by position, none at the position of another.
+        irregular: let uneven steps pass, up to MAX_UNEVEN_GAP_MM, but no missing slices.
 
     Raises:
         ScanRejected: MISSING_SLICES when a gap is a multiple of the median, IRREGULAR_SPACING
             when the gaps differ otherwise by more than SPACING_TOLERANCE or the slices are
             shifted sideways; both name the neighbours and the gap in mm.
     """
-    positions = np.array([item.position for item in slices], dtype=np.float64)
     gaps = np.diff(heights_mm(slices))
-    median = float(np.median(gaps))
-    tolerance = max(SPACING_TOLERANCE * median, ROUNDING_MM)
+    median, tolerance = _even_gap(gaps)
     uneven = np.flatnonzero(np.abs(gaps - median) > tolerance)
     if uneven.size:
         multiples = gaps[uneven] / median
@@ -115,14 +115,33 @@ def require_even_gaps(slices: Sequence[Slice]) -> None:
             count = int((nearest - 1).sum())
             message = _gap_message(slices, int(uneven[0]), gaps, median)
             raise ScanRejected("MISSING_SLICES", f"{message}; {count} missing in all")
-        message = _gap_message(slices, int(uneven[np.argmax(np.abs(multiples - 1))]), gaps, median)
-        raise ScanRejected("IRREGULAR_SPACING", message)
+        if not irregular:
+            worst = int(uneven[np.argmax(np.abs(multiples - 1))])
+            raise ScanRejected("IRREGULAR_SPACING", _gap_message(slices, worst, gaps, median))
+        if gaps.max() > MAX_UNEVEN_GAP_MM:
+            message = _gap_message(slices, int(gaps.argmax()), gaps, median)
+            limit = f"at most {MAX_UNEVEN_GAP_MM:g} mm are interpolated"
+            raise ScanRejected("IRREGULAR_SPACING", f"{message}; {limit}")
+    _require_line(slices, gaps, tolerance)
 
-    # A constant sideways step is a tilted gantry; one that changes shears the volume unevenly.
+
+def _even_gap(gaps: NDArray[np.float64]) -> tuple[float, float]:
+    """What even gaps should be, in mm, and how far from it they may be."""
+    median = float(np.median(gaps))
+    return median, max(SPACING_TOLERANCE * median, ROUNDING_MM)
+
+
+def _require_line(slices: Sequence[Slice], gaps: NDArray[np.float64], tolerance: float) -> None:
+    """Check that slices are shifted sideways by as much as their heights say, if at all.
+
+    A sideways step in proportion to the gap is a tilted gantry; another one shears the volume
+    unevenly.
+    """
+    positions = np.array([item.position for item in slices], dtype=np.float64)
     row, column = plane_axes(slices[0])
-    sideways = positions @ np.stack([row, column], axis=1)
-    steps = np.diff(sideways, axis=0)
-    drift = np.abs(steps - np.median(steps, axis=0)).max(axis=1)
+    steps = np.diff(positions @ np.stack([row, column], axis=1), axis=0)
+    slope = np.median(steps / gaps[:, None], axis=0)
+    drift = np.abs(steps - gaps[:, None] * slope).max(axis=1)
     worst = int(drift.argmax())
     if drift[worst] > tolerance:
         below, above = _neighbours(slices, worst)
@@ -131,6 +150,24 @@ def require_even_gaps(slices: Sequence[Slice]) -> None:
             f"slices should follow a straight line; {drift[worst]:.3f} mm sideways between "
             f"{below} and {above}",
         )
+
+
+def uneven_positions(slices: Sequence[Slice]) -> NDArray[np.float64] | None:
+    """Where unevenly spaced slices lie along the third axis of `affine_ras`.
+
+    Args:
+        slices: accepted, sorted by position.
+
+    Returns:
+        (N,) in steps of the mean spacing, from 0 to N - 1; None for even spacing.
+    """
+    heights = heights_mm(slices)
+    gaps = np.diff(heights)
+    median, tolerance = _even_gap(gaps)
+    if np.abs(gaps - median).max() <= tolerance:
+        return None
+    positions: NDArray[np.float64] = (heights - heights[0]) / np.mean(gaps)
+    return positions
 
 
 def _neighbours(slices: Sequence[Slice], index: int) -> tuple[str, str]:

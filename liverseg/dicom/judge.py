@@ -11,10 +11,12 @@ import numpy as np
 
 from liverseg.dicom.geometry import (
     ORIENTATION_TOLERANCE,
+    heights_mm,
     require_even_gaps,
     require_position,
     slice_name,
     sorted_by_position,
+    uneven_positions,
 )
 from liverseg.dicom.image import Slice
 from liverseg.dicom.numbering import numbering_notes
@@ -48,11 +50,12 @@ class Judged:
     notes: tuple[str, ...]
 
 
-def judge(slices: Sequence[Slice]) -> list[Judged]:
+def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
     """Judge the CT images of one series; call it inside `quiet_pydicom`.
 
     Args:
         slices: images of CT classes under one series UID, in the order of their files.
+        irregular: accept uneven spacing.
 
     Returns:
         One entry a volume, accepted or refused; one in all when the series is refused as a whole.
@@ -73,17 +76,17 @@ def judge(slices: Sequence[Slice]) -> list[Judged]:
     notes.extend(numbering_notes(slices))
     if len(parts) > 1:
         notes.append(f"one of {len(parts)} volumes under one SeriesInstanceUID")
-    return [_judged_part(part, notes) for part in parts]
+    return [_judged_part(part, notes, irregular) for part in parts]
 
 
-def _judged_part(part: Sequence[Slice], notes: Sequence[str]) -> Judged:
+def _judged_part(part: Sequence[Slice], notes: Sequence[str], irregular: bool) -> Judged:
     """The verdict on slices that should be one volume."""
     part = sorted_by_position(part)
     try:
         _require_one_matrix(part)
         _require_size(part)
         _require_one_rescale(part)
-        require_even_gaps(part)
+        require_even_gaps(part, irregular)
         for index, item in enumerate(part):
             require_decoder(item)
             stored_dtype(item.layout, slice_name(item.path, index, len(part)))
@@ -231,6 +234,9 @@ def _require_size(slices: Sequence[Slice]) -> None:
 def _remarks(slices: Sequence[Slice]) -> list[str]:
     """What a reader of the report should know of an accepted volume."""
     remarks = []
+    if uneven_positions(slices) is not None:
+        gaps = np.diff(heights_mm(slices))
+        remarks.append(f"unevenly spaced slices, {gaps.min():.3f} to {gaps.max():.3f} mm apart")
     if any(item.lossy or item.transfer_syntax in LOSSY_SYNTAXES for item in slices):
         remarks.append("the images were compressed with loss")
     elif any(item.transfer_syntax in MAYBE_LOSSY_SYNTAXES for item in slices):

@@ -21,6 +21,10 @@ MM3_PER_ML = 1000.0
 # Decimals of ml, HU and mm in every file that this package writes.
 DECIMALS = 2
 
+_UNEVEN = (
+    "The slices are unevenly spaced: the volume counts each with its own thickness; the affine of "
+    "the files has their mean spacing, {:.2f} mm."
+)
 _SIDES = {
     "L": "left",
     "R": "right",
@@ -88,11 +92,11 @@ def rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), DECIMALS)
 
 
-def volume_ml(voxels: int, affine: npt.NDArray[np.float64]) -> float:
+def volume_ml(voxels: float, affine: npt.NDArray[np.float64]) -> float:
     """Volume of a number of voxels, in ml.
 
     Args:
-        voxels: how many.
+        voxels: how many; unevenly spaced ones count as their thickness says.
         affine: (4, 4), voxel to mm. Its determinant is right for tilted (sheared) grids too, where
             the product of the three spacings is not.
     """
@@ -106,6 +110,7 @@ def measure(
     *,
     components: int | None = None,
     notes: Sequence[str] = (),
+    thickness: npt.NDArray[np.float64] | None = None,
 ) -> Quality:
     """Measure a liver mask and flag what a reader should look at.
 
@@ -115,6 +120,8 @@ def measure(
         affine: (4, 4), voxel to RAS mm.
         components: connected components before cleaning, if known.
         notes: sentences from discovery and reading, each becomes a NOTE.
+        thickness: (Z,) of unevenly spaced slices, in steps of the affine; the volume is then the
+            sum of area times thickness.
 
     Returns:
         The measurements. An empty mask is a result, not an error: 0.0 ml, HU and spread NaN, flag
@@ -126,15 +133,21 @@ def measure(
     if image.shape != mask.shape:
         raise ValueError(f"mask should have the image's shape {image.shape}; got {mask.shape}")
     noted = tuple(Flag("NOTE", sentence) for sentence in notes)
+    if thickness is not None:
+        noted = (Flag("IRREGULAR_SPACING", _UNEVEN.format(voxel_sizes(affine)[2])), *noted)
     box = bounding_box(mask)
     if box is None:
         nan = math.nan
         flags = (Flag("NO_LIVER", "No liver was found in this scan."), *noted)
         return Quality(0.0, nan, nan, nan, (0.0, 0.0, 0.0), components, (), flags)
     inside = image[box][mask[box] > 0].astype(np.float64)
-    ml = volume_ml(inside.size, affine)
     spacing_mm = voxel_sizes(affine)
     lengths = [(s.stop - s.start) * float(mm) for s, mm in zip(box, spacing_mm, strict=True)]
+    voxels: float = inside.size
+    if thickness is not None:
+        voxels = float((mask > 0).sum(axis=(0, 1)) @ thickness)
+        lengths[2] = float(thickness[box[2]].sum() * spacing_mm[2])
+    ml = volume_ml(voxels, affine)
     sides = _touched_sides(box, mask.shape, affine)
     return Quality(
         volume_ml=ml,
