@@ -363,6 +363,13 @@ ENCODINGS: dict[str, Case] = {
         ),
         "CORRUPT",
     ),
+    "JPEG lossless of another JFIF version": case(
+        d.both(
+            e.by_tool("dcmcjpeg", "+e1"),
+            e.stream_of(4, lambda s: s.replace(b"JFIF\0\1", b"JFIF\0\x81")),
+        ),
+        "CORRUPT",
+    ),
     "JPEG-LS by dcmtk": case(e.by_tool("dcmcjpls", "+el")),
     "JPEG-LS by GDCM": case(e.by_tool("gdcmconv", "--jpegls")),
     "JPEG-LS, every value of 16 bits": case(e.by_tool("dcmcjpls", "+el"), start=NOISE),

@@ -7,7 +7,7 @@ import zlib
 from io import BytesIO
 from typing import BinaryIO
 
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
@@ -53,9 +53,18 @@ def inflated(file: BinaryIO) -> BytesIO | None:
         if len(content) >= limit:
             raise ScanRejected("TOO_LARGE", f"at most {limit} bytes are inflated from the file")
         raise ScanRejected("TRUNCATED", "a deflated file ends before its data does")
+    return _plain_file(meta, content)
+
+
+def _plain_file(meta: Dataset, content: bytes) -> BytesIO:
+    """A file of a meta information and a data set."""
     whole = BytesIO()
     whole.write(PREAMBLE)
-    write_file_meta_info(DicomIO(whole), FileMetaDataset(meta), enforce_standard=False)
+    try:
+        information = FileMetaDataset(meta)
+        write_file_meta_info(DicomIO(whole), information, enforce_standard=False)
+    except PARSE_ERRORS as error:
+        raise ScanRejected("CORRUPT", "a file meta information that cannot be parsed") from error
     whole.write(content)
     whole.seek(0)
     return whole

@@ -146,6 +146,8 @@ def read_header(path: Path) -> tuple[Slice, Dataset | None]:
             item = replace(item, transfer_syntax=DEFLATED, layout=layout)
         return item, dataset
     except OSError as error:
+        if error.errno is None:  # of pydicom, about the bytes and not the file
+            raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
 
 

@@ -19,7 +19,7 @@ from liverseg.dicom.deflate import inflated
 from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES
 from liverseg.dicom.image import Layout, Slice
 from liverseg.dicom.stream import require_stream
-from liverseg.dicom.values import PARSE_ERRORS
+from liverseg.dicom.values import PARSE_ERRORS, standard_name
 from liverseg.errors import ScanRejected
 
 # Which decoder reads which compression, and the package it comes from. GDCM for JPEG lossless:
@@ -51,7 +51,8 @@ def require_decoder(item: Slice) -> None:
     transfer_syntax = item.transfer_syntax
     if transfer_syntax in NATIVE_SYNTAXES or transfer_syntax == DEFLATED:
         return
-    shown = transfer_syntax if _is_standard_uid(transfer_syntax) else "a private one"
+    # A UID of the standard's own: any other may hold something of a hospital.
+    shown = transfer_syntax if standard_name(transfer_syntax) else "a private one"
     if transfer_syntax not in DECODERS:
         raise ScanRejected(
             "UNSUPPORTED_TRANSFER_SYNTAX",
@@ -68,11 +69,6 @@ def require_decoder(item: Slice) -> None:
         raise ScanRejected(
             "UNSUPPORTED_TRANSFER_SYNTAX", f"the transfer syntax {shown} needs {package}"
         )
-
-
-def _is_standard_uid(uid: str) -> bool:
-    """Whether a UID is the standard's own, and so holds nothing of a hospital."""
-    return uid.startswith("1.2.840.10008.") and uid.replace(".", "").isdigit()
 
 
 def read_stored(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]:
@@ -99,6 +95,8 @@ def read_stored(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[
         else:
             values = _decode(item, name, opened).reshape(layout.rows, layout.columns)
     except OSError as error:
+        if error.errno is None:  # of pydicom, about the bytes and not the file
+            raise ScanRejected("CORRUPT", f"{name} cannot be parsed") from error
         raise ScanRejected("UNREADABLE", f"{name} could not be read: {error.strerror}") from error
     return without_garbage(values.astype(dtype, copy=False), layout)
 

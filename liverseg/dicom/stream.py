@@ -22,6 +22,7 @@ START_OF_TILE, START_OF_DATA = b"\xff\x90", b"\xff\x93"
 # T.800 table A.1: no two coded bytes are FF 90 or above; SOP and EPH may stand between packets.
 LOWEST_MARKER_2000 = 0x90
 PACKET_MARKERS = (0x91, 0x92)
+JFIF_MARKER, JFIF_VERSION = 0xE0, 1  # ITU-T T.871; GDCM ends the process at any other version
 START_OF_SCAN = 0xDA
 FRAME_MARKERS = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}  # SOFn, SOF55
 JPEG_LS_FRAME = 0xF7
@@ -59,6 +60,8 @@ def require_stream(stream: bytes, layout: Layout, name: str) -> None:
             raise ScanRejected("CORRUPT", f"no compressed image begins in {name}")
     except (struct.error, IndexError) as error:
         raise ScanRejected("CORRUPT", f"the markers of {name} cannot be parsed") from error
+    if not sound:
+        raise ScanRejected("CORRUPT", f"the compressed bytes of {name} are damaged")
     if said[:3] != (layout.rows, layout.columns, 1):
         raise ScanRejected(
             "CORRUPT",
@@ -71,8 +74,6 @@ def require_stream(stream: bytes, layout: Layout, name: str) -> None:
             f"values should fit the {layout.bits_allocated} bits allocated; the stream says "
             f"{said.precision} in {name}",
         )
-    if not sound:
-        raise ScanRejected("CORRUPT", f"the compressed bytes of {name} are damaged")
 
 
 class _Said(NamedTuple):
@@ -100,6 +101,9 @@ def _jpeg(stream: bytes) -> tuple[_Said, bool]:
             frame = marker
             precision, rows, columns, components = struct.unpack_from(">BHHB", stream, position + 4)
             said = _Said(rows, columns, components, precision)
+        jfif = marker == JFIF_MARKER and stream[position + 4 : position + 9] == b"JFIF\0"
+        if jfif and stream[position + 9] != JFIF_VERSION:
+            return said, False
         position += 2 + length
         if marker == START_OF_SCAN:
             break

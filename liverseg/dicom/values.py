@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID
 
 # What may differ between two phases or reconstructions under one SeriesInstanceUID. The first
 # four are names of a part, the last two are times.
@@ -19,6 +20,12 @@ PART_KEYWORDS = (
     "KVP",
 )
 TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time, or ...DateTime
+# PS3.3 C.7.3.1.1.1, what lies in folders with CT.
+MODALITIES = frozenset(
+    ("CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "ES", "XC", "SM", "ECG")
+    + ("SR", "KO", "PR", "DOC", "AU", "SEG", "REG", "FID", "RWV", "SC", "OT", "PLAN", "M3D")
+    + ("RTIMAGE", "RTDOSE", "RTSTRUCT", "RTPLAN", "RTRECORD", "HD", "IO", "OP", "BI", "LS")
+)
 PHASE_KEYWORDS = (*PART_KEYWORDS, *TIME_KEYWORDS)
 
 
@@ -54,7 +61,7 @@ def value_of(dataset: Elements, keyword: str) -> Any:
     """The element's value as pydicom has it; None when absent, empty or impossible to parse."""
     try:
         value = dataset.get(keyword)
-    except PARSE_ERRORS:
+    except (OSError, *PARSE_ERRORS):  # of a sequence that ends early; no file is open any more
         return None
     return None if value is None or value == "" else value
 
@@ -102,3 +109,14 @@ def phase_values(dataset: Elements) -> tuple[str, ...]:
         date, time = text(dataset, f"{keyword}Date"), text(dataset, f"{keyword}Time")
         times.append(f"{date}{time}" if time else text(dataset, f"{keyword}DateTime"))
     return (*parts, *times)
+
+
+def known_modality(modality: str) -> str:
+    """A modality of the standard; "" for any other word, which might be about a patient."""
+    return modality if modality in MODALITIES else ""
+
+
+def standard_name(uid: str) -> str:
+    """The name of a UID of the standard's own; "" for any other, which might be a patient's."""
+    name = UID(uid).name
+    return "" if name == uid else name
