@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = [
     "segment",
     "segment_folder",
 ]
+
+logger = logging.getLogger(__name__)
 
 ORDINARY_LIMITS = Limits()
 
@@ -88,11 +91,23 @@ def segment(
 def segment_folder(input_dir: Path, output_dir: Path, pipeline: Pipeline) -> list[Row]:
     """As `segment`, with parts that are already built: the bundle's run of inference.yaml.
 
+    What became of each scan is logged in a line.
+
     Raises:
+        FileNotFoundError: there is no such folder, or nothing in it.
         ValueError: a part of the pipeline cannot be sent to another process, such as a lambda.
     """
     job = Segmentation(Path(output_dir), BuiltPipeline(pipeline), OUTPUTS, resume=True)
-    return run_batch([Path(input_dir)], Path(output_dir), job)
+    rows = run_batch([Path(input_dir)], Path(output_dir), job, on_row=_log)
+    if not rows:
+        raise FileNotFoundError("the input folder (LIVERSEG_INPUT) should hold CT; it is empty")
+    return rows
+
+
+def _log(row: Row | None, number: int, count: int) -> None:
+    if row is not None:
+        volume = f"{row.volume_ml:.2f} ml" if row.status == "done" else f"{row.code} {row.detail}"
+        logger.info("[%d/%d] %s %s %s", number, count, row.case_id, row.status, volume)
 
 
 def convert(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
     from liverseg.scans import Scan
+
+logger = logging.getLogger(__name__)
 
 INFERENCE_CONFIG = "configs/inference.yaml"
 WEIGHTS = "models/model.pt"
@@ -196,13 +199,14 @@ def accepted_scans(folder: str | Path) -> list[dict[str, Scan]]:
             folder, until the program ends.
 
     Returns:
-        One {"image": Scan} a scan.
-
-    Raises:
-        FileNotFoundError: the folder does not exist.
+        One {"image": Scan} a scan; none where the folder does not exist, so that a bundle can be
+        looked at before it has an input.
     """
     from liverseg.scans import found_scans
 
+    if not Path(folder).exists():
+        logger.warning("the input folder does not exist: no scans")
+        return []
     kept = ExitStack()
     atexit.register(kept.close)
     scans = kept.enter_context(found_scans([Path(folder)]))

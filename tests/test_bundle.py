@@ -126,10 +126,13 @@ def test_monai_finds_every_property_of_the_training_workflow(data_list: Path) ->
     assert train().check_properties() == []
 
 
+@pytest.mark.parametrize("told", [True, False])
 def test_monai_finds_every_property_of_the_inference_workflow(
-    phantom_nifti: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    phantom_nifti: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
-    monkeypatch.setenv("LIVERSEG_INPUT", str(phantom_nifti))
+    monkeypatch.delenv("LIVERSEG_INPUT", raising=False)
+    if told:
+        monkeypatch.setenv("LIVERSEG_INPUT", str(phantom_nifti))
     workflow = ConfigWorkflow(
         INFERENCE, META, LOGGING, workflow_type="inference", checkpoint=str(weights), **SMALL
     )
@@ -241,6 +244,23 @@ def test_inference_writes_what_the_command_writes(
         for folder in (case, tmp_path / "command" / "cases" / again.case_id)
     ]
     assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize(("name", "message"), [("empty", "it is empty"), ("gone", "gone")])
+def test_inference_of_nothing_is_an_error(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("LIVERSEG_INPUT", str(tmp_path / name))
+    monkeypatch.setenv("LIVERSEG_OUTPUT", str(tmp_path / "out"))
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    parser.update({"checkpoint": str(weights), **SMALL})
+    with pytest.raises(RuntimeError) as error:
+        parser.get_parsed_content("inference")
+    assert isinstance(error.value.__cause__, FileNotFoundError)
+    assert message in str(error.value.__cause__)
+    assert not (tmp_path / "out").exists()
 
 
 def test_evaluator_of_inference_gives_the_mask_of_the_command(
