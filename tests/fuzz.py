@@ -62,7 +62,8 @@ def outcome_of(folder: Path, original: np.ndarray) -> tuple[str, str]:
 def _outcome(scan: Scan, original: np.ndarray) -> tuple[str, str]:
     """Read one scan; whatever is read has the shape that was announced."""
     try:
-        image, affine, _ = read_scan(scan)
+        volume = read_scan(scan)
+        image, affine = volume.image, volume.affine
     except ScanRejected as error:
         return error.code, error.detail
     except MemoryError:

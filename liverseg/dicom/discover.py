@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydicom.uid import UID
-
 from liverseg.dicom.frames import frames_of
 from liverseg.dicom.header import quiet_pydicom, read_header
 from liverseg.dicom.image import Slice
 from liverseg.dicom.judge import judge
+from liverseg.dicom.values import known_modality, standard_name
 from liverseg.errors import ScanRejected
 
 CT_CLASSES = frozenset(
@@ -109,12 +108,12 @@ def _judged_group(group: Sequence[Slice], irregular: bool) -> list[Series]:
     """The scans of one group of images, with their keys."""
     first = group[0]
     is_ct = first.sop_class in CT_CLASSES
-    modality = first.modality or ("CT" if is_ct else "")
+    modality = known_modality(first.modality) or ("CT" if is_ct else "")
     files = _files(group)
     key = first.series_uid or _content_key(files)
     if not is_ct:
-        name = UID(first.sop_class).name if first.sop_class.startswith("1.2.840.10008.") else ""
-        reason = f"a CT image is wanted; got {len(files)} of {name or 'an unknown class'}"
+        name = standard_name(first.sop_class) or "an unknown class"
+        reason = f"a CT image is wanted; got {len(files)} of {name}"
         return [Series(key, files, tuple(group), "NOT_CT", reason, modality, ())]
     refused = [item.refused for item in group if item.refused]
     if refused:
