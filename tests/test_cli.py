@@ -235,7 +235,7 @@ def test_data_list_that_names_missing_files_is_2_and_says_how_many(
 ) -> None:
     case = {"image": "$(a)@b.nii.gz", "label": "c.nii.gz"}
     path = tmp_path / "list.json"
-    path.write_text(json.dumps({"training": [case], "validation": [case]}))
+    path.write_text(json.dumps({"training": [case], "validation": [{**case, "image": "b"}]}))
     output = tmp_path / "out"
     assert cli.main(["train", "--data-list", str(path), "-o", str(output)]) == 2
     assert "2 of them" in one_line(capsys)
