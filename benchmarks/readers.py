@@ -32,6 +32,7 @@ from catalogue import CATALOGUE, Case, Truth
 SECONDS = 60.0  # for one delivery, with the start of the process
 PLACE_MM = 0.01
 COLUMN = 36  # letters
+READS = "reads it"  # what ours refuses, with the values and the place that were sent
 Volumes = list[Truth]
 
 
@@ -141,7 +142,7 @@ def _canonical(volume: Truth) -> Truth:
 
 
 def verdict(case: Case, volumes: Volumes, codes: Sequence[str]) -> str:
-    """Right, refused with its codes, or what is wrong."""
+    """Right, refused with its codes, READS, or what is wrong."""
     wanted = [entry for entry in case.outcome if isinstance(entry, Truth)]
     refusals = sorted(entry for entry in case.outcome if isinstance(entry, str))
     if codes and (sorted(codes) != refusals or len(volumes) != len(wanted)):
@@ -152,7 +153,7 @@ def verdict(case: Case, volumes: Volumes, codes: Sequence[str]) -> str:
         if match is None:
             if not wanted:
                 wrong = difference(volume, case.start)
-                return f"WRONG: reads it{f' ({wrong})' if wrong else ''}"
+                return f"WRONG: reads it ({wrong})" if wrong else READS
             return f"WRONG: {difference(volume, (left or wanted)[0]) or 'once more'}"
         left.remove(match)
     if not volumes:
@@ -233,7 +234,7 @@ def main() -> None:
         print(f"{name:<48}" + "".join(f"{cell[: COLUMN - 1]:<{COLUMN}}" for cell in cells))
         for total, cell in zip(sums, cells, strict=True):
             total[cell.partition(":")[0].partition(" (")[0]] += 1
-    for kind in ("right", "refused", "nothing", "error", "WRONG"):
+    for kind in ("right", "refused", "nothing", "error", READS, "WRONG"):
         print(f"{kind:<48}" + "".join(f"{total[kind]:<{COLUMN}}" for total in sums))
 
 
