@@ -17,7 +17,7 @@ MAX_LINES = 300
 # Methods, formats and files know nothing but the errors.
 BASE = {"errors"}
 FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
-MODEL = BASE | {"dsn", "crf", "grid", "metrics", "inferer", "supervision", "datalist"}
+MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
 SINGLE = FILES | MODEL | {"scans", "transforms", "training", "report", "outputs", "bundle_files"}
 ALONE = BASE | {"failure", "limits", "lock"}  # to keep one scan's trouble from the others
 BATCH = SINGLE | ALONE | {"uneven", "pipeline", "manifest", "job", "case", "isolation"}
@@ -25,7 +25,8 @@ COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress",
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
-    **dict.fromkeys(("dsn", "crf", "metrics", "dicom", "report", "interpolation"), BASE),
+    **dict.fromkeys(("dsn", "crf", "surface", "dicom", "report", "interpolation"), BASE),
+    "metrics": BASE | {"surface"},
     **dict.fromkeys(("uneven", "component"), BASE),
     "grid": BASE | {"interpolation", "uneven"},
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
@@ -45,7 +46,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": BATCH | {"batch", "demo_ct"},
     "cli": COMMAND | {"train_run"},
 }
-NO_ENGINES = ("dsn", "crf", "grid", "metrics", "dicom", "report", "nifti", "archive", "scans")
+NO_ENGINES = (
+    "dsn",
+    "crf",
+    "grid",
+    "metrics",
+    "surface",
+    "dicom",
+    "report",
+    "nifti",
+    "archive",
+    "scans",
+)
 ENGINES = ("monai.engines", "monai.handlers", "ignite")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
