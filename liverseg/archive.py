@@ -159,6 +159,9 @@ def _unpack_zip(packed: zipfile.ZipFile, folder: Path, budget: _Budget) -> None:
             raise ScanRejected("UNSAFE_ARCHIVE", "an archive should hold files; it holds a link")
         if info.flag_bits & 1:
             raise ScanRejected("UNREADABLE", "the archive is encrypted")
+        # The folder itself ("./") comes with many archivers; it is no member that goes anywhere.
+        if info.is_dir() and not _parts(info.filename):
+            continue
         place = _place(info.filename, folder)
         if not info.is_dir():
             places.append((info, place))
@@ -171,6 +174,9 @@ def _unpack_tar(packed: tarfile.TarFile, folder: Path, budget: _Budget) -> None:
     """Check and unpack a tar member by member; a refused one leaves nothing that is used."""
     for info in packed:
         budget.member()
+        # The folder itself ("./") comes with many archivers; it is no member that goes anywhere.
+        if info.isdir() and not _parts(info.name):
+            continue
         place = _place(info.name, folder)
         if info.isdir():
             continue
@@ -186,6 +192,11 @@ def _unpack_tar(packed: tarfile.TarFile, folder: Path, budget: _Budget) -> None:
     # Up to the end of the file, where a compressed stream has its checksum.
     while packed.fileobj and (chunk := packed.fileobj.read(CHUNK_BYTES)):
         budget.spend(len(chunk))
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a member's name; none for what names the root of the archive."""
+    return PurePosixPath(name).parts
 
 
 def _place(name: str, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -70,6 +71,19 @@ def test_every_file_comes_out_at_its_place(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("member", ["../out", ".", "a/../../out", "/out", "C:\\out", "..\\out"])
 def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str, member: str) -> None:
     assert refusal(MAKERS[name](tmp_path / name, {member: CONTENT})) == "UNSAFE_ARCHIVE"
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "gztar", "bztar", "xztar"])
+def test_an_archive_of_the_folder_itself_is_unpacked(tmp_path: Path, form: str) -> None:
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "one").write_bytes(CONTENT)
+    # As "tar -C in -c .": the first member is the folder "." itself.
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), form, tmp_path / "in"))
+    assert unpacked(archive) == {"a/one": CONTENT}
+
+
+def test_a_zip_that_names_its_own_root_is_unpacked(tmp_path: Path) -> None:
+    assert unpacked(make_zip(tmp_path / "a.zip", {"./": b"", "one": CONTENT})) == {"one": CONTENT}
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
