@@ -75,6 +75,11 @@ def tilted(degrees: float) -> Truth:
     return Truth(EXACT.image, affine)
 
 
+def long_scan() -> Truth:
+    """The scan four times one after the other."""
+    return Truth(np.concatenate([EXACT.image] * 4, axis=2), AFFINE)
+
+
 def oblique() -> Truth:
     """The scan turned by 0.3 rad about z."""
     turn = np.eye(4)
@@ -201,6 +206,11 @@ GEOMETRY: dict[str, Case] = {
     "spacing that changes": case(d.positions(lambda i: 3 * i + max(0, i - 5)), "IRREGULAR_SPACING"),
     "a gap of 1.02": case(d.positions(lambda i: 3 * i + 0.06 * (i > 5)), "IRREGULAR_SPACING"),
     "jitter of a few micrometres": case(d.positions(lambda i: 3 * i + 4e-6 * (i % 2))),
+    "gaps that grow by less than 1 %": case(
+        d.positions(lambda i: 3 * i + 0.029 * max(0, i - 24)),
+        "IRREGULAR_SPACING",
+        start=long_scan(),
+    ),
     "a slice shifted sideways": case(
         d.one(5, ImagePositionPatient=[-94.0, 83.25, 19.5]), "IRREGULAR_SPACING"
     ),

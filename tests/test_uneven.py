@@ -186,6 +186,13 @@ def test_missing_slices_are_refused_all_the_same(tmp_path: Path) -> None:
     assert irregular_code(tmp_path) == "MISSING_SLICES"
 
 
+def test_one_missing_slice_among_slightly_uneven_ones_is_refused(tmp_path: Path) -> None:
+    heights = 250 - 2.5 * np.delete(np.arange(SHAPE[2] + 1), 20)
+    heights[30:] -= 0.1  # one gap of 2.6 mm beside the one of 5 mm
+    write_phantom(tmp_path, heights)
+    assert irregular_code(tmp_path) == "MISSING_SLICES"
+
+
 def test_a_gap_too_wide_to_interpolate_is_refused_all_the_same(tmp_path: Path) -> None:
     heights = uneven_heights()
     heights[20:] -= 9.7

@@ -85,6 +85,44 @@ def test_fractions_of_hu_are_rounded_to_the_nearest(small_dicom: Path) -> None:
     np.testing.assert_array_equal(image[:3, 0, 0], [0, -1, 0])
 
 
+@pytest.mark.parametrize("spacing_mm", [0.5, 0.625, 0.7, 1.25])
+@pytest.mark.parametrize("about", ["no axis", "x, shearing", "x and z"])
+def test_positions_with_two_decimals_are_even(
+    tmp_path: Path, spacing_mm: float, about: str
+) -> None:
+    image, affine = small_ct()
+    affine[2, 2] = -spacing_mm
+    if about == "x, shearing":
+        affine[1, 2] = spacing_mm * np.tan(np.radians(20))
+    if about == "x and z":
+        c, s = np.cos(0.4), np.sin(0.4)
+        affine[:3] = [[c, -s, 0], [s, c, 0], [0, 0, 1]] @ affine[:3]
+        affine[:3] = [[1, 0, 0], [0, c, -s], [0, s, c]] @ affine[:3]
+    image = np.concatenate([image] * 4, axis=2)
+    write_ct_series(image, affine, tmp_path)
+
+    def round_positions(dataset: FileDataset, index: int) -> None:
+        place = [f"{float(value):.2f}" for value in dataset.ImagePositionPatient]
+        dataset.ImagePositionPatient = place
+
+    edit_slices(tmp_path, round_positions)
+    volume = read_only(tmp_path)
+    np.testing.assert_array_equal(volume.image, image)
+    np.testing.assert_allclose(volume.affine, affine, atol=0.006)
+
+
+def test_slices_whose_directions_differ_by_a_few_ten_thousandths_stay(small_dicom: Path) -> None:
+    def turn(dataset: FileDataset, index: int) -> None:
+        # The slices lie within 0.0007 of their middle, the first and the last further apart.
+        off = {0: 4.5e-4, 11: -7e-4}.get(index, 0)
+        dataset.ImageOrientationPatient = [1, off, 0, off, -1, 0]
+
+    edit_slices(small_dicom, turn)
+    volume = read_only(small_dicom)
+    np.testing.assert_array_equal(volume.image, small_ct()[0])
+    assert volume.notes == ()
+
+
 def test_a_file_that_changes_after_it_was_found_is_refused(small_dicom: Path) -> None:
     with found_scans([small_dicom]) as scans:
         path = small_dicom / "IM0003.dcm"

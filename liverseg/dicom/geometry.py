@@ -18,7 +18,11 @@ from liverseg.errors import ScanRejected
 ORIENTATION_TOLERANCE = 1e-3  # between direction cosines of one series (intake.md: localizer)
 UNIT_TOLERANCE = 1e-2  # length of a direction cosine vector and its angle to the other
 SPACING_TOLERANCE = 0.01  # of the median gap: more is uneven (intake.md)
-ROUNDING_MM = 0.01  # positions written with two decimals are off by up to this much
+# Positions written with two decimals: two gaps differ by up to 0.01 mm for every axis of the
+# patient that the normal has a share in; a little more, since 0.63 - 0.62 is no 0.01 in binary.
+ROUNDING_MM = 0.011
+SIDEWAYS_ROUNDING_MM = 0.03  # of a step across the normal, and of the slope that it is held to
+LINE_TOLERANCE = 0.1  # of the median gap: how far from even steps a slice may be
 SAME_POSITION_MM = 0.01  # closer slices lie at one position
 MULTIPLE_TOLERANCE = 0.05  # a gap this close to a multiple of the median means missing slices
 MAX_UNEVEN_GAP_MM = 10.0  # what is between slices further apart is not to be interpolated
@@ -104,31 +108,69 @@ def require_even_gaps(slices: Sequence[Slice], irregular: bool = False) -> None:
             when the gaps differ otherwise by more than SPACING_TOLERANCE or the slices are
             shifted sideways; both name the neighbours and the gap in mm.
     """
-    gaps = np.diff(heights_mm(slices))
-    median, tolerance = _even_gap(gaps)
+    heights = heights_mm(slices)
+    gaps = np.diff(heights)
+    median, tolerance = _even_gap(slices, gaps)
     uneven = np.flatnonzero(np.abs(gaps - median) > tolerance)
     if uneven.size:
-        multiples = gaps[uneven] / median
-        nearest = np.rint(multiples)
-        whole = (nearest >= 2) & (np.abs(multiples - nearest) <= MULTIPLE_TOLERANCE)
-        if whole.all():
-            count = int((nearest - 1).sum())
-            message = _gap_message(slices, int(uneven[0]), gaps, median)
-            raise ScanRejected("MISSING_SLICES", f"{message}; {count} missing in all")
+        missing = _missing_slices(gaps, median, uneven)
+        if missing.any():
+            message = _gap_message(slices, int(uneven[missing > 0][0]), gaps, median)
+            raise ScanRejected("MISSING_SLICES", f"{message}; {missing.sum()} missing in all")
         if not irregular:
-            worst = int(uneven[np.argmax(np.abs(multiples - 1))])
+            worst = int(uneven[np.argmax(np.abs(gaps[uneven] - median))])
             raise ScanRejected("IRREGULAR_SPACING", _gap_message(slices, worst, gaps, median))
         if gaps.max() > MAX_UNEVEN_GAP_MM:
             message = _gap_message(slices, int(gaps.argmax()), gaps, median)
             limit = f"at most {MAX_UNEVEN_GAP_MM:g} mm are interpolated"
             raise ScanRejected("IRREGULAR_SPACING", f"{message}; {limit}")
-    _require_line(slices, gaps, tolerance)
+    elif not irregular:
+        _require_even_steps(slices, heights)
+    _require_line(slices, gaps, max(tolerance, SIDEWAYS_ROUNDING_MM))
 
 
-def _even_gap(gaps: NDArray[np.float64]) -> tuple[float, float]:
+def _even_gap(slices: Sequence[Slice], gaps: NDArray[np.float64]) -> tuple[float, float]:
     """What even gaps should be, in mm, and how far from it they may be."""
     median = float(np.median(gaps))
-    return median, max(SPACING_TOLERANCE * median, ROUNDING_MM)
+    axes = float(np.abs(np.cross(*plane_axes(slices[0]))).sum())  # 1 for axial slices
+    return median, max(SPACING_TOLERANCE * median, ROUNDING_MM * axes)
+
+
+def _missing_slices(
+    gaps: NDArray[np.float64], median: float, uneven: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(len(uneven),) how many slices are missing in each uneven gap.
+
+    A gap is a multiple of the median for want of slices when all uneven gaps are multiples, or
+    when the gaps on either side are even; else the spacing is merely uneven.
+    """
+    multiples = gaps[uneven] / median
+    nearest = np.rint(multiples)
+    whole = (nearest >= 2) & (np.abs(multiples - nearest) <= MULTIPLE_TOLERANCE)
+    beside = np.isin(uneven - 1, uneven) | np.isin(uneven + 1, uneven)
+    counted = whole if whole.all() else whole & ~beside
+    missing: NDArray[np.int64] = np.where(counted, nearest - 1, 0).astype(np.int64)
+    return missing
+
+
+def _off_even_steps(heights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) mm: how far each slice is from where even steps from first to last would put it."""
+    off: NDArray[np.float64] = np.abs(heights - np.linspace(heights[0], heights[-1], len(heights)))
+    return off
+
+
+def _require_even_steps(slices: Sequence[Slice], heights: NDArray[np.float64]) -> None:
+    """Check that gaps that differ by little do not add up to slices far from their place."""
+    off = _off_even_steps(heights)
+    worst = int(off.argmax())
+    median = float(np.median(np.diff(heights)))
+    if off[worst] > max(LINE_TOLERANCE * median, SIDEWAYS_ROUNDING_MM):
+        name = slice_name(slices[worst].path, worst, len(slices))
+        raise ScanRejected(
+            "IRREGULAR_SPACING",
+            f"slices should be {median:.3f} mm apart; gaps that grow put {name} "
+            f"{off[worst]:.3f} mm off its place",
+        )
 
 
 def _require_line(slices: Sequence[Slice], gaps: NDArray[np.float64], tolerance: float) -> None:
@@ -163,8 +205,9 @@ def uneven_positions(slices: Sequence[Slice]) -> NDArray[np.float64] | None:
     """
     heights = heights_mm(slices)
     gaps = np.diff(heights)
-    median, tolerance = _even_gap(gaps)
-    if np.abs(gaps - median).max() <= tolerance:
+    median, tolerance = _even_gap(slices, gaps)
+    limit = max(LINE_TOLERANCE * median, SIDEWAYS_ROUNDING_MM)
+    if np.abs(gaps - median).max() <= tolerance and _off_even_steps(heights).max() <= limit:
         return None
     positions: NDArray[np.float64] = (heights - heights[0]) / np.mean(gaps)
     return positions

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liverseg.dicom.geometry import (
     ORIENTATION_TOLERANCE,
@@ -138,16 +139,20 @@ def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice
 
 def _by_orientation(slices: Sequence[Slice], notes: list[str]) -> list[list[Slice]]:
     """The stacks of one orientation that are large enough; few slices askew are localizers."""
-    keys = [np.round(item.orientation or (), ORIENTATION_DIGITS) for item in slices]
-    left = list(range(len(slices)))
+    directions = np.array([item.orientation for item in slices])
+    keys = [tuple(row) for row in np.round(directions, ORIENTATION_DIGITS)]
+    left = np.arange(len(slices))
     stacks: list[list[Slice]] = []
-    while left:
-        common = Counter(tuple(keys[index]) for index in left).most_common(1)[0][0]
-        # Rounding puts close orientations into two bins: gather by distance from the commonest.
-        reference = next(slices[index] for index in left if tuple(keys[index]) == common)
-        near = {index for index in left if _is_parallel(slices[index], reference)}
-        stacks.append([slices[index] for index in left if index in near])
-        left = [index for index in left if index not in near]
+    while left.size:
+        common = Counter(keys[index] for index in left).most_common(1)[0][0]
+        # Rounding puts close orientations into two bins: gather by distance from the commonest,
+        # and then from the middle of those, since any one of them may be off itself.
+        middle = np.median(directions[left][_near(directions[left], np.array(common), 2)], axis=0)
+        near = _near(directions[left], middle, 1)
+        if not near.any():
+            near = np.array([keys[index] == common for index in left])
+        stacks.append([slices[index] for index in left[near]])
+        left = left[~near]
     stacks.sort(key=len, reverse=True)
     large = [stack for stack in stacks if len(stack) >= MIN_SLICES] or stacks[:1]
     askew = sum(map(len, stacks)) - sum(map(len, large))
@@ -156,10 +161,14 @@ def _by_orientation(slices: Sequence[Slice], notes: list[str]) -> list[list[Slic
     return large
 
 
-def _is_parallel(item: Slice, other: Slice) -> bool:
-    """Whether two slices have the same orientation."""
-    difference = np.subtract(item.orientation, other.orientation)  # type: ignore[arg-type]
-    return bool(np.abs(difference).max() <= ORIENTATION_TOLERANCE)
+def _near(
+    directions: NDArray[np.float64], wanted: NDArray[np.float64], times: int
+) -> NDArray[np.bool_]:
+    """(N,) which of (N, 6) orientations are within some tolerances of the one wanted."""
+    near: NDArray[np.bool_] = (
+        np.abs(directions - wanted).max(axis=1) <= times * ORIENTATION_TOLERANCE
+    )
+    return near
 
 
 def _require_pixels(slices: Sequence[Slice]) -> None:
