@@ -10,6 +10,7 @@ from pathlib import Path
 from liverseg.case import CASES, CONVERTED, OUTPUTS, Conversion, Segmentation
 from liverseg.errors import ScanRejected
 from liverseg.failure import FAILURES
+from liverseg.identity import settled
 from liverseg.isolation import Isolated
 from liverseg.job import Job
 from liverseg.limits import TIMEOUT_S, Limits
@@ -143,11 +144,12 @@ def run_batch(
     rows: list[Row] = []
     with ExitStack() as kept:
         found = kept.enter_context(found_scans(inputs, resample_irregular=resample_irregular))
-        scans = _without_own(found, inputs, output)
-        if not scans:
+        asked_of = _without_own(found, inputs, output)
+        if not asked_of:
             return rows
-        chosen = selected(scans, series)
         kept.enter_context(sole_writer(output))
+        scans = settled(asked_of, job.results())
+        chosen = _chosen(asked_of, scans, series)
         isolated = kept.enter_context(Isolated(job, limits))
         wanted = [scan for scan in scans if scan.accepted and scan.case_id in chosen]
         # Whatever can go wrong for all scans does so here, before anything is written.
@@ -201,6 +203,15 @@ def selected(scans: Sequence[Scan], series: str) -> set[str]:
             best[study] = scan
     rejected = {scan.case_id for scan in scans if not scan.accepted}
     return rejected | {scan.case_id for scan in best.values()}
+
+
+def _chosen(asked_of: Sequence[Scan], scans: Sequence[Scan], series: str) -> set[str]:
+    """Case ids of the selected scans, which `inspect` and the manifest may know by two."""
+    if series in {scan.case_id for scan in scans} - {scan.case_id for scan in asked_of}:
+        return {series}
+    chosen = selected(asked_of, series)
+    pairs = zip(asked_of, scans, strict=True)
+    return {scan.case_id for before, scan in pairs if before.case_id in chosen}
 
 
 def _preference(scan: Scan) -> tuple[int, float]:

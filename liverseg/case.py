@@ -23,6 +23,7 @@ from liverseg.outputs import (
     IMAGE_GZIP_LEVEL,
     MASK_GZIP_LEVEL,
     PART,
+    fingerprint_of,
     whole_file,
     write_json,
     write_nifti,
@@ -69,6 +70,16 @@ class Segmentation:
         if unknown or not self.outputs:
             got = ", ".join(self.outputs) or "none"
             raise ValueError(f"outputs should be some of {', '.join(OUTPUTS)}; got {got}")
+
+    def results(self) -> dict[str, str]:
+        """Case id to fingerprint of every case with a report; "" where it names none."""
+        found = {}
+        for path in sorted((self.output / CASES).glob(f"*/{REPORT_FILE}")):
+            # One that is no report of ours names no scan that it could be a result of.
+            with suppress(ValueError, KeyError, TypeError):
+                report = json.loads(path.read_text(encoding="utf-8"))
+                found[path.parent.name] = str(report["input"].get("fingerprint", ""))
+        return found
 
     def prepare(self) -> None:
         """Check the weights; raises FileNotFoundError or ValueError."""
@@ -217,9 +228,10 @@ def geometry(shape: Sequence[int], affine: npt.NDArray[np.float64]) -> dict[str,
 
 
 def _identity(scan: Scan) -> dict[str, Any]:
-    """What must be equal for a result to be that of this input, besides the case id."""
+    """What must be equal for a result to be that of this input."""
     return {
         "case_id": scan.case_id,
+        "fingerprint": scan.fingerprint,
         "modality": scan.modality,
         "slices": scan.slices,
         "rows": scan.rows,
@@ -246,6 +258,11 @@ class Conversion:
 
     output: Path
 
+    def results(self) -> dict[str, str]:
+        """Case id to fingerprint of every converted file; "" where it has none."""
+        files = [path for path in self.output.glob("*.nii.gz") if CONVERTED.fullmatch(path.name)]
+        return {path.name.partition(".")[0]: fingerprint_of(path) for path in sorted(files)}
+
     def prepare(self) -> None:
         """Nothing to check."""
 
@@ -262,7 +279,13 @@ class Conversion:
         with watch.stage("all"):
             volume = read_scan(scan)
             path = self.output / f"{scan.case_id}.nii.gz"
-            write_nifti(path, volume.image, volume.affine, gzip_level=IMAGE_GZIP_LEVEL)
+            write_nifti(
+                path,
+                volume.image,
+                volume.affine,
+                gzip_level=IMAGE_GZIP_LEVEL,
+                fingerprint=scan.fingerprint,
+            )
         return replace(new_row(scan, "done"), seconds=watch.seconds["all"])
 
     def discard(self, case_id: str) -> None:

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 class Job(Protocol):
     """What is done with every accepted scan of a batch; pickled, to be done in another process.
 
-    The batch asks `prepare`, `finished` and `discard` of its own copy, and the process that does
-    the scans `begin` and `process` of its.
+    The batch asks `results`, `prepare`, `finished` and `discard` of its own copy, and the process
+    that does the scans `begin` and `process` of its.
     """
+
+    def results(self) -> dict[str, str]:
+        """Case id to fingerprint of every result in the output folder; "" where unknown."""
 
     def prepare(self) -> None:
         """Check what can be checked at once; called before anything is written."""

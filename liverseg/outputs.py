@@ -25,6 +25,9 @@ MASK_GZIP_LEVEL = 4
 IMAGE_GZIP_LEVEL = 1
 # Largest cosine between two axes of a grid that NIfTI's qform (which has no shear) may still hold.
 SHEAR_TOLERANCE = 1e-4
+# Enough for gzip's header with a short name, and the flag that says that there is one.
+GZIP_HEAD_BYTES = 64
+GZIP_HAS_NAME = 8
 # NIfTI's code for a form that gives scanner coordinates.
 SCANNER_FORM = 1
 
@@ -67,6 +70,7 @@ def write_nifti(
     affine: npt.NDArray[np.float64],
     *,
     gzip_level: int,
+    fingerprint: str = "",
 ) -> None:
     """Write a whole .nii.gz: the voxels as they are, no scaling, nothing in the text fields.
 
@@ -75,6 +79,8 @@ def write_nifti(
         data: (X, Y, Z); its dtype is the file's.
         affine: (4, 4), voxel to RAS mm: the sform, and the qform too unless the grid is sheared.
         gzip_level: 1 to 9.
+        fingerprint: of the scan, written as the name that gzip gives to its content, which
+            readers of NIfTI pass over; `fingerprint_of` finds it there.
 
     Raises:
         OSError: the folder cannot be written, or is full.
@@ -84,12 +90,26 @@ def write_nifti(
     image.set_sform(affine, code=SCANNER_FORM)
     if not _sheared(affine):
         image.set_qform(affine, code=SCANNER_FORM)
-    # No file name and no time in the gzip header: the same mask gives the same bytes.
+    # No path and no time in the gzip header: the same mask gives the same bytes.
     with (
         whole_file(path) as raw,
-        gzip.GzipFile("", "wb", compresslevel=gzip_level, fileobj=raw, mtime=0) as stream,
+        gzip.GzipFile(fingerprint, "wb", gzip_level, fileobj=raw, mtime=0) as stream,
     ):
         image.to_stream(stream)
+
+
+def fingerprint_of(path: Path) -> str:
+    """The fingerprint that `write_nifti` has given a file; "" where there is none.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(GZIP_HEAD_BYTES)
+    # RFC 1952: the fourth byte says what follows the first ten.
+    if len(head) < GZIP_HEAD_BYTES or head[3] != GZIP_HAS_NAME:
+        return ""
+    return head[10:].partition(b"\0")[0].decode("latin-1")
 
 
 def _sheared(affine: npt.NDArray[np.float64]) -> bool:

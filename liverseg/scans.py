@@ -48,6 +48,7 @@ class Scan:
         series_uid: "" where there is none.
         notes: what was left out, and what a reader of the report should know.
         images: the slices as DICOM describes them; () for the rest.
+        fingerprint: what liverseg.identity makes of its content; "" until then.
     """
 
     case_id: str
@@ -65,6 +66,7 @@ class Scan:
     series_uid: str = ""
     notes: tuple[str, ...] = ()
     images: tuple[Slice, ...] = ()
+    fingerprint: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -202,7 +204,7 @@ def _dicom_scan(series: Series, gathered: Gathered) -> Scan:
         study_uid=first.study_uid if first else "",
         series_uid=first.series_uid if first else "",
         notes=series.notes,
-        images=series.slices if not series.code else (),
+        images=series.slices if series.code != "NOT_CT" else (),
     )
 
 

@@ -6,15 +6,19 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import torch
+from conftest import edit_slices
 from tiny_pipeline import (
     AFFINE,
     LIVER,
@@ -275,10 +279,96 @@ def test_case_is_done_again_when_its_series_has_more_slices_now(tmp_path: Path) 
 def test_result_of_a_series_that_is_refused_now_is_removed(tmp_path: Path) -> None:
     paths = write_scan(tmp_path / "in")
     (first,) = run(tmp_path / "in", tmp_path / "out")
-    paths[7].unlink()
-    (second,) = run(tmp_path / "in", tmp_path / "out")
+    # Perhaps another slice of the series: the images are the same, and no scan any more.
+    (tmp_path / "in" / "broken").write_bytes(paths[7].read_bytes()[:300])
+    second = next(row for row in run(tmp_path / "in", tmp_path / "out") if row.slices)
     assert (second.case_id, second.status) == (first.case_id, "rejected")
     assert files(tmp_path / "out") == ["linkage.csv", "manifest.csv"]
+
+
+def with_tags(folder: Path, **tags: object) -> None:
+    """Change tags of every file of a folder."""
+
+    def change(dataset: pydicom.Dataset, index: int) -> None:
+        for keyword, value in tags.items():
+            setattr(dataset, keyword, value)
+
+    edit_slices(folder, change)
+
+
+def brighter(dataset: pydicom.Dataset, index: int) -> None:
+    dataset.PixelData = (np.frombuffer(dataset.PixelData, "<i2") + 5).astype("<i2").tobytes()
+
+
+def one_series_of_two(tmp_path: Path) -> tuple[Path, Path]:
+    """Two patients whose series have one UID: z is the first one's, a the second's."""
+    for name in ("z", "a"):
+        write_scan(tmp_path / name, study_uid="1.2.3")
+        with_tags(tmp_path / name, SeriesInstanceUID="1.2.3.4", PatientID=name)
+    edit_slices(tmp_path / "a", brighter)
+    return tmp_path / "z", tmp_path / "a"
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_patient_never_gets_the_liver_of_another_with_the_same_series_uid(
+    tmp_path: Path, together: bool
+) -> None:
+    first, second = one_series_of_two(tmp_path)
+    (before,) = run(first, tmp_path / "out")
+    rows = run([second, first] if together else second, tmp_path / "out")
+    # The phantom's liver is LIVER_HU; the other patient's everything is 5 HU brighter.
+    assert [(row.status, row.mean_hu) for row in rows] == [
+        ("done", LIVER_HU + 5),
+        ("skipped", LIVER_HU),
+    ][: len(rows)]
+    assert len({before.case_id, *(row.case_id for row in rows)}) == 2
+    again = run([second, first], tmp_path / "out")
+    assert {row.status for row in again} == {"skipped"}
+    assert len(list((tmp_path / "out" / "cases").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [brighter, lambda dataset, index: setattr(dataset, "PixelSpacing", [1.6, 2.1])],
+    ids=["pixels", "spacing"],
+)
+def test_series_that_was_exported_again_is_another_scan(
+    tmp_path: Path, change: Callable[[pydicom.Dataset, int], None]
+) -> None:
+    write_scan(tmp_path / "in")
+    (first,) = run(tmp_path / "in", tmp_path / "out")
+    edit_slices(tmp_path / "in", change)
+    (second,) = run(tmp_path / "in", tmp_path / "out")
+    assert (second.status, second.case_id == first.case_id) == ("done", False)
+    assert (second.volume_ml, second.mean_hu) != (first.volume_ml, first.mean_hu)
+    assert (tmp_path / "out" / "cases" / first.case_id / "report.json").is_file()
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_incomplete_copy_does_not_remove_the_result_of_the_whole_series(
+    tmp_path: Path, converted: bool
+) -> None:
+    write_scan(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "copy")
+    sorted((tmp_path / "copy").iterdir())[7].unlink()
+    once = (lambda path: convert([path], tmp_path / "out")) if converted else None
+    do = once or (lambda path: run(path, tmp_path / "out"))
+    (first,) = do(tmp_path / "whole")
+    before = files(tmp_path / "out")
+    (second,) = do(tmp_path / "copy")
+    assert (first.status, second.status, second.code) == ("done", "rejected", "MISSING_SLICES")
+    assert files(tmp_path / "out") == before
+    assert {row["case_id"] for row in manifest(tmp_path / "out")} == {first.case_id, second.case_id}
+    assert first.case_id != second.case_id
+
+
+def test_conversion_does_not_overwrite_that_of_another_patient(tmp_path: Path) -> None:
+    first, second = one_series_of_two(tmp_path)
+    rows = [convert([path], tmp_path / "out")[0] for path in (first, second, first)]
+    assert [row.status for row in rows] == ["done"] * 3
+    assert rows[0].case_id == rows[2].case_id != rows[1].case_id
+    images = [nib.load(tmp_path / "out" / f"{row.case_id}.nii.gz") for row in rows[:2]]
+    assert np.all(images[1].get_fdata() - images[0].get_fdata() == 5)
 
 
 def test_rows_of_earlier_runs_are_kept(tmp_path: Path) -> None:

@@ -20,18 +20,24 @@ FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
 SINGLE = FILES | MODEL | {"scans", "transforms", "training", "report", "outputs", "bundle_files"}
 ALONE = BASE | {"failure", "limits", "lock"}  # to keep one scan's trouble from the others
-BATCH = SINGLE | ALONE | {"uneven", "pipeline", "manifest", "job", "case", "isolation"}
+BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job", "case", "isolation"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
     **dict.fromkeys(("dsn", "crf", "surface", "dicom", "report", "interpolation"), BASE),
     "metrics": BASE | {"surface"},
+    "masks": BASE | {"surface"},
+    "pairs": BASE,
+    "summary": BASE,
+    "evaluate": BASE | {"metrics", "surface", "masks", "pairs", "outputs"},
+    "score_table": {"metrics", "summary", "tables"},
     **dict.fromkeys(("uneven", "component"), BASE),
     "grid": BASE | {"interpolation", "uneven"},
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
     "gather": FILES,
     "scans": FILES,
+    "identity": {"dicom", "scans"},
     **dict.fromkeys(("supervision", "inferer", "training", "training_log"), MODEL | {"transforms"}),
     "transforms": FILES | MODEL | {"scans", "component"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
@@ -44,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train_run": SINGLE | {"pipeline"},
     "demo_ct": BASE,
     "demo": BATCH | {"batch", "demo_ct"},
-    "cli": COMMAND | {"train_run"},
+    "cli": COMMAND | {"train_run", "evaluate", "score_table"},
 }
 NO_ENGINES = (
     "dsn",
