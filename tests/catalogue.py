@@ -94,6 +94,13 @@ def between() -> Truth:
     return Truth(EXACT.image, affine)
 
 
+def above() -> Truth:
+    """The scan once more, where it would go on."""
+    affine = AFFINE.copy()
+    affine[2, 3] += 3 * COUNT
+    return Truth(EXACT.image, affine)
+
+
 def with_low_values() -> Truth:
     """The scan with a round field of view: -2000 in the corners."""
     image = EXACT.image.copy()
@@ -132,6 +139,19 @@ SERIES: dict[str, Case] = {
     ),
     "an MR series": case(d.each(SOPClassUID="1.2.840.10008.5.1.4.1.1.4", Modality="MR"), "NOT_CT"),
     "colour images": case(d.each(PhotometricInterpretation="RGB"), "NOT_CT"),
+    "a page in colour inside the series": case(d.page_inside(PhotometricInterpretation="RGB")),
+    "a page without a place inside the series": case(
+        d.page_inside(ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"])
+    ),
+    "a slice without a place that is no page": case(d.page_inside(), "NO_POSITION"),
+    "two frames of reference": case(
+        d.twice_in_one_series(affine=above().affine, FrameOfReferenceUID=("1.2.3", "1.2.4")),
+        *(EXACT, above()),
+    ),
+    "another frame of reference for one slice": case(
+        d.one(11, FrameOfReferenceUID="1.2.3"), "AMBIGUOUS_POSITIONS"
+    ),
+    "no frame of reference in one slice": case(d.one(11, FrameOfReferenceUID="")),
     "no pixel data at all": case(d.each(PixelData=None), "NOT_CT"),
     "junk, an empty file, a FIFO and a socket": case(d.junk_beside, EXACT, "NOT_CT"),
     "a DICOMDIR": case(d.dicomdir_beside),
@@ -196,6 +216,17 @@ SERIES: dict[str, Case] = {
     "equal InstanceNumber": case(d.each(InstanceNumber=1)),
     "empty InstanceNumber": case(d.each(InstanceNumber="")),
     "a projection": case(d.each(ImageType=["DERIVED", "SECONDARY", "AXIAL", "MIP"]), "PROJECTION"),
+    **{
+        f"a projection, {words[-1]}": case(d.each(ImageType=words), "PROJECTION")
+        for words in (
+            ["DERIVED", "SECONDARY", "AXIAL", "MIP-THICK"],
+            ["DERIVED", "SECONDARY", "AXIAL", "THICKMIP"],
+            ["DERIVED", "PRIMARY", "VOLUME", "MAXIMUM"],
+        )
+    },
+    "an enhanced projection": case(d.both(d.enhanced(), d.technique("MAX_IP")), "PROJECTION"),
+    "an enhanced volume of no technique": case(d.both(d.enhanced(), d.technique("NONE"))),
+    "a survey": case(d.each(ImageType=["ORIGINAL", "PRIMARY", "SURVEY"]), "LOCALIZER"),
     "a reformatted series": case(d.each(ImageType=["DERIVED", "SECONDARY", "MPR"])),
 }
 
@@ -256,6 +287,8 @@ VALUES: dict[str, Case] = {
     "pixel data longer than the matrix": case(
         d.edited(lambda dataset, _: setattr(dataset, "PixelData", dataset.PixelData + bytes(512)))
     ),
+    "half of the rows declared": case(d.each(Rows=16), "CORRUPT"),
+    "three samples a grey pixel": case(d.each(SamplesPerPixel=3), "CORRUPT"),
     "too many voxels": case(d.each(Rows=65535, Columns=65535), "TRUNCATED"),
     "impossible bits": case(d.each(BitsStored=17), "CORRUPT"),
     "12 bits with garbage above": case(
@@ -300,6 +333,27 @@ VALUES: dict[str, Case] = {
     "no RescaleType": case(d.each(RescaleType=None)),
     "no rescale": case(d.each(RescaleIntercept=None, RescaleSlope=None), "NO_RESCALE"),
     "no rescale in one slice": case(d.one(3, RescaleIntercept=None), "NO_RESCALE"),
+    "no rescale, values off by 1024 and padding below": case(
+        d.both(
+            d.edited(lambda dataset, _: dataset.add_new("PixelPaddingValue", "SS", -2000)),
+            d.each(PixelRepresentation=1, RescaleSlope=None, RescaleIntercept=None),
+            d.stored_values(lambda v: np.where(np.arange(v.size) < 64, -2000, v), "<i2"),
+        ),
+        "NO_RESCALE",
+    ),
+    "no rescale, values off by 1024 and corners of -1024": case(
+        d.both(
+            d.each(PixelRepresentation=1, RescaleSlope=None, RescaleIntercept=None),
+            d.stored_values(lambda v: np.where(np.arange(v.size) < 64, -1024, v), "<i2"),
+        ),
+        "NO_RESCALE",
+    ),
+    "no rescale, but HU": case(
+        d.both(
+            d.each(PixelRepresentation=1, RescaleSlope=None, RescaleIntercept=None),
+            d.stored_values(lambda v: v - 1024, "<i2"),
+        )
+    ),
     "a slope of zero": case(d.each(RescaleSlope="0"), "NO_RESCALE"),
     "other units": case(d.each(RescaleType="MGML", RescaleIntercept=0), "HU_IMPLAUSIBLE"),
     "other units by name, but HU": case(d.each(RescaleType="US")),

@@ -160,6 +160,31 @@ def askew_inside(folder: Path) -> None:
     each(**turned)(folder / "scout")
 
 
+def page_inside(**elements: object) -> Change:
+    """An image without a place under the scan's own SeriesInstanceUID."""
+
+    def make(folder: Path) -> None:
+        scout_inside(folder)
+        ordinary = {"ImageType": ["ORIGINAL", "PRIMARY"], **elements}
+        place = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+        each(**ordinary, **place)(folder / "scout")
+
+    return make
+
+
+def technique(name: str) -> Change:
+    """VolumeBasedCalculationTechnique of the frames of an enhanced CT."""
+
+    def change(dataset: FileDataset, index: int) -> None:
+        shared = dataset.SharedFunctionalGroupsSequence[0]
+        shared.CTImageFrameTypeSequence = _group(
+            FrameType=["DERIVED", "PRIMARY", "VOLUME", "NONE"],
+            VolumeBasedCalculationTechnique=name,
+        )
+
+    return edited(change)
+
+
 def same_file_twice(folder: Path) -> None:
     """One file under two names."""
     shutil.copy(folder / "IM0003.dcm", folder / "copy.dcm")

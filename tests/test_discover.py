@@ -131,4 +131,4 @@ def test_a_number_that_is_cut_in_the_middle_is_refused_alone(small_dicom: Path) 
     rows = whole.index(b"\x28\x00\x10\x00US\x02\x00")
     path.write_bytes(whole[: rows + 6] + b"\x03\x00\x20\x00\x00" + whole[rows + 10 :])
     with found_scans([small_dicom.parent]) as scans:
-        assert sorted(scan.code for scan in scans) == ["", "MIXED_MATRIX"]
+        assert sorted(scan.code for scan in scans) == ["", "CORRUPT"]

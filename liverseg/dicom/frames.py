@@ -59,7 +59,9 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
     content = group("FrameContentSequence")
     spacing = numbers(measures, "PixelSpacing", 2)
     slope, intercept = numbers(values, "RescaleSlope", 1), numbers(values, "RescaleIntercept", 1)
-    frame_type = texts(group("CTImageFrameTypeSequence"), "FrameType")
+    kind = group("CTImageFrameTypeSequence")
+    technique = texts(kind, "VolumeBasedCalculationTechnique")
+    frame_type = texts(kind, "FrameType")
     kernel = text(group("CTReconstructionSequence"), "ConvolutionKernel")
     kvp = text(group("CTXRayDetailsSequence"), "KVP")
     acquisition = text(content, "FrameAcquisitionNumber")
@@ -70,7 +72,7 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
         whole,
         frame=index,
         sop_uid=f"{whole.sop_uid}#{index}" if whole.sop_uid else "",
-        image_type=frame_type or whole.image_type,
+        image_type=(*(frame_type or whole.image_type), *technique),
         spacing_mm=(spacing[1], spacing[0]) if spacing else None,
         orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),

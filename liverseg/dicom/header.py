@@ -73,6 +73,7 @@ _KEYWORDS = (
     "LossyImageCompression",
     "InstanceNumber",
     "ImagesInAcquisition",
+    "VolumeBasedCalculationTechnique",
 )
 HEADER_TAGS = [Tag(keyword) for keyword in (*_KEYWORDS, *_GROUPS)]
 PLAIN_KEYWORDS = Wanted(_KEYWORDS)
@@ -235,7 +236,10 @@ def _slice(
         series_uid=text(dataset, "SeriesInstanceUID"),
         patient_key=hashlib.sha256(patient.encode()).hexdigest() if patient else "",
         modality=text(dataset, "Modality"),
-        image_type=texts(dataset, "ImageType"),
+        image_type=(
+            *texts(dataset, "ImageType"),
+            *texts(dataset, "VolumeBasedCalculationTechnique"),
+        ),
         transfer_syntax=syntax,
         photometric=text(dataset, "PhotometricInterpretation"),
         frame_of_reference=text(dataset, "FrameOfReferenceUID"),
@@ -252,6 +256,7 @@ def _slice(
         layout=_layout(dataset, place if syntax in NATIVE_SYNTAXES else (None, None)),
         instance=whole_number(dataset, "InstanceNumber"),
         acquired=whole_number(dataset, "ImagesInAcquisition"),
+        samples=whole_number(dataset, "SamplesPerPixel"),
     )
 
 

@@ -69,4 +69,5 @@ class Slice:
     layout: Layout
     instance: int | None = None  # InstanceNumber
     acquired: int | None = None  # ImagesInAcquisition
+    samples: int | None = None  # SamplesPerPixel
     refused: tuple[str, str] | None = None  # code and reason that condemn the series

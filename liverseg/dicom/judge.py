@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from liverseg.dicom.geometry import (
     uneven_positions,
 )
 from liverseg.dicom.image import Slice
+from liverseg.dicom.kind import is_localizer, is_page, is_projection, is_reformatted
 from liverseg.dicom.numbering import numbering_notes
 from liverseg.dicom.pixels import (
     LOSSY_SYNTAXES,
@@ -27,18 +27,19 @@ from liverseg.dicom.pixels import (
     require_decoder,
     stored_dtype,
 )
-from liverseg.dicom.split import MIN_SLICES, parts_of, without_duplicates
+from liverseg.dicom.split import (
+    MIN_SLICES,
+    by_frame_of_reference,
+    parts_of,
+    without_duplicates,
+)
 from liverseg.errors import ScanRejected
 
 MAX_SLICES = 20_000
 MAX_VOXELS = 1 << 31
 SPACING_TOLERANCE = 1e-3  # relative, between the pixel spacings of one series
 ORIENTATION_DIGITS = 3  # decimals that tell one orientation from another
-# Words of ImageType that say what the pixels are (values are split at blanks and underscores).
-LOCALIZER_WORDS = frozenset(("LOCALIZER", "SCOUT", "TOPOGRAM"))
-PROJECTION_WORDS = frozenset(("MIP", "MINIP", "MAXIP", "PROJECTION", "VRT", "VOLREN", "SSD"))
-PROJECTION_PAIRS = frozenset((("MIN", "IP"), ("MAX", "IP")))
-REFORMAT_WORDS = frozenset(("MPR", "REFORMATTED", "CPR"))
+MAX_EXCESS_BYTES = 4096  # of native pixel data beyond the matrix, and less than the matrix again
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
     """
     notes: list[str] = []
     try:
-        scan = _without_localizers(slices, notes)
+        scan = _without_pages(_without_localizers(slices, notes), notes)
         _require_images(scan)
         _require_pixels(scan)
         scan, copies = without_duplicates(scan)
@@ -71,7 +72,8 @@ def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
             notes.append(f"{copies} files were copies of others and were left out")
         require_position(scan)
         stacks = _by_orientation(scan, notes)
-        parts = [part for stack in stacks for part in parts_of(stack)]
+        frames = [frame for stack in stacks for frame in by_frame_of_reference(stack)]
+        parts = [part for frame in frames for part in parts_of(frame)]
     except ScanRejected as error:
         return [Judged(tuple(slices), error.code, error.detail, tuple(notes))]
     notes.extend(numbering_notes(slices))
@@ -96,44 +98,46 @@ def _judged_part(part: Sequence[Slice], notes: Sequence[str], irregular: bool) -
     return Judged(tuple(part), "", "", (*notes, *_remarks(part)))
 
 
-def _words(item: Slice) -> list[str]:
-    """The words of ImageType, in capitals."""
-    return [word for value in item.image_type for word in value.upper().replace("_", " ").split()]
-
-
 def _require_images(slices: Sequence[Slice]) -> None:
     """Refuse what has the class of a CT but is no grey image of it."""
     if all(item.pixels == "absent" for item in slices):
         raise ScanRejected("NOT_CT", "a CT series should have pixel data; no file has any")
-    if any(item.photometric not in ("MONOCHROME1", "MONOCHROME2", "") for item in slices):
-        raise ScanRejected("NOT_CT", "a CT should be grey; the images are in colour")
+    if any(map(is_page, slices)):
+        raise ScanRejected("NOT_CT", "a CT should be grey slices; the images are pages or colour")
+    if any(item.samples not in (None, 1) for item in slices):
+        raise ScanRejected("CORRUPT", "a grey image should have one sample a pixel; one has more")
     for item in slices:
         if item.frame is None and (item.frames or 1) > 1:
             raise ScanRejected(
                 "UNSUPPORTED_MULTIFRAME",
                 f"a CT image should be one frame; got {item.frames} without a place for each",
             )
-    projections = sum(map(_is_projection, slices))
+    projections = sum(map(is_projection, slices))
     if projections:
         raise ScanRejected(
             "PROJECTION", f"a volume should be slices; {projections} images are projections"
         )
 
 
-def _is_projection(item: Slice) -> bool:
-    """Whether ImageType says that a slab was projected onto the image."""
-    words = _words(item)
-    pairs = set(pairwise(words))
-    return bool(PROJECTION_WORDS.intersection(words) or PROJECTION_PAIRS & pairs)
-
-
 def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
     """The slices that ImageType does not call a scout."""
-    kept = [item for item in slices if not LOCALIZER_WORDS.intersection(_words(item))]
+    kept = [item for item in slices if not is_localizer(item)]
     if not kept:
         raise ScanRejected("LOCALIZER", f"{len(slices)} localizer images and no other")
     if len(kept) < len(slices):
         notes.append(f"{len(slices) - len(kept)} localizer images were left out")
+    return kept
+
+
+def _without_pages(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
+    """The slices without pages that were sent with them, when enough slices remain."""
+    kept = [item for item in slices if not is_page(item)]
+    if len(kept) == len(slices) or len(kept) < MIN_SLICES:
+        return list(slices)
+    notes.append(
+        f"{len(slices) - len(kept)} images that are no slices (in colour, or without a place) "
+        "were left out"
+    )
     return kept
 
 
@@ -172,20 +176,20 @@ def _near(
 
 
 def _require_pixels(slices: Sequence[Slice]) -> None:
-    """Refuse a series of which a file ends before its pixels do."""
+    """Refuse a series with a file that ends before its pixels do, or has pixels for more."""
     for index, item in enumerate(slices):
-        if item.pixels != "whole" or _pixels_missing(item):
-            name = slice_name(item.path, index, len(slices)).replace("slice", "file")
+        layout = item.layout
+        needed = layout.rows * layout.columns * (layout.bits_allocated // 8) * (item.frames or 1)
+        length = needed if layout.length is None else layout.length
+        name = slice_name(item.path, index, len(slices)).replace("slice", "file")
+        if item.pixels != "whole" or length < needed:
             raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}")
-
-
-def _pixels_missing(item: Slice) -> bool:
-    """Whether native pixel data is declared shorter than the matrix needs."""
-    layout = item.layout
-    if layout.length is None:
-        return False
-    needed = layout.rows * layout.columns * (layout.bits_allocated // 8) * (item.frames or 1)
-    return layout.length < needed
+        if length > needed + min(needed - 1, MAX_EXCESS_BYTES):
+            raise ScanRejected(
+                "CORRUPT",
+                f"{layout.rows} rows and {layout.columns} columns should take {needed} bytes; "
+                f"{length} in {name}",
+            )
 
 
 def _require_one_matrix(slices: Sequence[Slice]) -> None:
@@ -250,7 +254,7 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
         remarks.append("the images were compressed with loss")
     elif any(item.transfer_syntax in MAYBE_LOSSY_SYNTAXES for item in slices):
         remarks.append("the images may have been compressed with loss")
-    if any(REFORMAT_WORDS.intersection(_words(item)) for item in slices):
+    if any(map(is_reformatted, slices)):
         remarks.append("a reformatted series (MPR)")
     if any(item.frame_of_reference == "" for item in slices):
         remarks.append("no frame of reference: no DICOM SEG")

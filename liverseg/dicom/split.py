@@ -70,6 +70,34 @@ def _same_image(first: Slice, second: Slice) -> bool:
     return np.array_equal(stored[0], stored[1])
 
 
+def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Split slices whose positions do not refer to the same origin (PS3.3 C.7.4.1).
+
+    Args:
+        slices: of one orientation; without a frame of reference they are in that of the others.
+
+    Returns:
+        One list a frame of reference; one when there is nothing to split.
+
+    Raises:
+        ScanRejected: AMBIGUOUS_POSITIONS when a frame of reference has too few slices to be a
+            volume of its own.
+    """
+    groups: dict[str, list[Slice]] = defaultdict(list)
+    for item in slices:
+        groups[item.frame_of_reference].append(item)
+    if len(groups) < 2 or (len(groups) == 2 and "" in groups):
+        return [list(slices)]
+    fewest = min(map(len, groups.values()))
+    if fewest < MIN_SLICES:
+        raise ScanRejected(
+            "AMBIGUOUS_POSITIONS",
+            f"slices should share a frame of reference; {len(groups)} found, one of them for "
+            f"{fewest} slices",
+        )
+    return list(groups.values())
+
+
 def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Split a series that holds several volumes.
 

@@ -26,6 +26,10 @@ READERS = 4  # files read at one time; more gain nothing on a local disk
 PLAUSIBLE_AIR_HU = -900
 PLAUSIBLE_LOW_HU = -200
 PLAUSIBLE_LOW_PERCENTILE = 0.5
+PLAUSIBLE_MIN_HU, PLAUSIBLE_MAX_HU = -1100, 3071  # what is outside is padding or metal
+# Corners filled with -1024 are no air: between air and water a body has fat, as much as the
+# percentile says. Values that are off by 1024 have none.
+PLAUSIBLE_FAT_HU = (-200, -20)
 
 
 def read_volume(
@@ -114,23 +118,54 @@ def is_padding(stored: NDArray[Any], item: Slice) -> NDArray[np.bool_]:
     return (stored.astype(np.int64) - low) % modulus <= span
 
 
+def _padding_hu(item: Slice) -> tuple[int, int]:
+    """The HU that padding has become, and one above; an empty range where there is none."""
+    if item.layout.padding is None:
+        return 0, 0
+    half, modulus = 1 << (item.layout.bits_allocated - 1), 1 << item.layout.bits_allocated
+    lowest = -half if item.layout.signed else 0  # written with either sign
+    stored = [(value - lowest) % modulus + lowest for value in item.layout.padding]
+    slope = 1.0 if item.slope is None else item.slope
+    ends = np.rint([value * slope + (item.intercept or 0) for value in stored])
+    low, high = np.clip(np.sort(ends), HU_MIN, HU_MAX).astype(int)
+    return int(low), int(high) + 1
+
+
+def _counts(image: NDArray[np.int16]) -> NDArray[np.int64]:
+    """(65536,) how often each int16 is there, from the lowest up.
+
+    Instead of a sort, slice by slice: no copy of the volume.
+    """
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for index in range(image.shape[2]):
+        unsigned = image[:, :, index].ravel(order="K").view(np.uint16)
+        counts += np.bincount(unsigned, minlength=1 << 16)
+    return np.roll(counts, 1 << 15)
+
+
 def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
     """Refuse values that are not declared as HU and do not look like it."""
     undeclared = any(item.intercept is None or item.slope is None for item in slices)
     other = any(item.rescale_type not in ("", "HU") for item in slices)
     if not undeclared and not other:
         return
-    # A count of the 65,536 values instead of a sort, slice by slice: no copy of the volume.
-    counts = np.zeros(1 << 16, dtype=np.int64)
-    for index in range(image.shape[2]):
-        unsigned = image[:, :, index].ravel(order="K").view(np.uint16)
-        counts += np.bincount(unsigned, minlength=1 << 16)
-    counts = np.roll(counts, 1 << 15)  # from the lowest HU up
-    rank = PLAUSIBLE_LOW_PERCENTILE / 100 * image.size
-    low_hu = HU_MIN + int(np.searchsorted(counts.cumsum(), rank))
-    if image.min() < PLAUSIBLE_AIR_HU and low_hu < PLAUSIBLE_LOW_HU:
+    counts = _counts(image)
+    low, high = _padding_hu(slices[0])
+    counts[low - HU_MIN : high - HU_MIN] = 0  # no evidence, whatever it says
+    counts = counts[PLAUSIBLE_MIN_HU - HU_MIN : PLAUSIBLE_MAX_HU - HU_MIN + 1]
+    rank = PLAUSIBLE_LOW_PERCENTILE / 100 * counts.sum()
+    below = np.cumsum(counts)
+    air, low_hu, fat = (
+        below[PLAUSIBLE_AIR_HU - PLAUSIBLE_MIN_HU],
+        PLAUSIBLE_MIN_HU + int(np.searchsorted(below, rank)),
+        np.diff(below[[hu - PLAUSIBLE_MIN_HU for hu in PLAUSIBLE_FAT_HU]])[0],
+    )
+    if air > 0 and low_hu < PLAUSIBLE_LOW_HU and fat > rank:
         return
-    what = f"values from {image.min()} to {image.max()} without air below {PLAUSIBLE_AIR_HU} HU"
+    what = (
+        f"values from {image.min()} to {image.max()} without air below {PLAUSIBLE_AIR_HU} HU "
+        "and fat above it"
+    )
     if undeclared:
         raise ScanRejected(
             "NO_RESCALE", f"RescaleSlope and RescaleIntercept should be given; {what}"

@@ -1,0 +1,60 @@
+"""What one image of a CT class is by its own words: a slice, a localizer, a projection, a page."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from liverseg.dicom.image import Slice
+
+# Words of ImageType, which also holds VolumeBasedCalculationTechnique (PS3.3 C.8.15.2.1).
+LOCALIZER_WORDS = frozenset(("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVEY", "SCANOGRAM"))
+PROJECTION_WORDS = frozenset(
+    ("MIP", "MINIP", "MAXIP", "THICKMIP", "PROJECTION", "VRT", "VOLREN", "SSD")
+)
+PROJECTION_PAIRS = frozenset(
+    (("MIN", "IP"), ("MAX", "IP"), ("VOLUME", "RENDER"), ("SURFACE", "RENDER"), ("CURVED", "MPR"))
+)
+# Of derived images: what was taken of several values (PS3.3 C.8.16.1.4).
+EXTREMES = frozenset(("MAXIMUM", "MINIMUM"))
+REFORMAT_WORDS = frozenset(("MPR", "REFORMATTED", "CPR"))
+PAGE_WORDS = frozenset(("SCREEN", "OTHER", "DOSE", "PROTOCOL"))
+GREY = ("MONOCHROME1", "MONOCHROME2", "")
+
+
+def is_localizer(item: Slice) -> bool:
+    """Whether ImageType calls the image a scout."""
+    return bool(LOCALIZER_WORDS.intersection(_words(item)))
+
+
+def is_projection(item: Slice) -> bool:
+    """Whether ImageType says that a slab was projected onto the image."""
+    words = _words(item)
+    derived = words[:1] == ["DERIVED"] and EXTREMES.intersection(words)
+    return bool(derived or PROJECTION_WORDS.intersection(words) or _pairs(words))
+
+
+def is_reformatted(item: Slice) -> bool:
+    """Whether ImageType says that the image was cut out of a volume."""
+    return bool(REFORMAT_WORDS.intersection(_words(item)))
+
+
+def is_page(item: Slice) -> bool:
+    """Whether the image is no slice but a page for people: in colour, or a screen without a place.
+
+    A slice that has merely lost its position is none.
+    """
+    placeless = item.position is None and item.orientation is None
+    return item.photometric not in GREY or (
+        placeless and bool(PAGE_WORDS.intersection(_words(item)))
+    )
+
+
+def _words(item: Slice) -> list[str]:
+    """The words of ImageType, in capitals; values are split at blanks, underscores and hyphens."""
+    values = [value.upper().replace("_", " ").replace("-", " ") for value in item.image_type]
+    return [word for value in values for word in value.split()]
+
+
+def _pairs(words: list[str]) -> frozenset[tuple[str, str]]:
+    """The neighbouring words that say projection."""
+    return PROJECTION_PAIRS.intersection(pairwise(words))
