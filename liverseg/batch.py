@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeAlias
 
 from liverseg.case import CASES, CONVERTED, OUTPUTS, Conversion, Segmentation
 from liverseg.errors import ScanRejected
@@ -33,13 +34,15 @@ logger = logging.getLogger(__name__)
 
 ORDINARY_LIMITS = Limits()
 
+# One path or several, as text or not.
+Paths: TypeAlias = str | Path | Sequence[str | Path]
 # Called with (None, 0, scans) once the scans are found, then with (row, number, scans) after each.
 OnRow = Callable[[Row | None, int, int], None]
 
 
 def segment(
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Paths,
+    output: str | Path,
     *,
     device: str = "auto",
     series: str = "all",
@@ -53,7 +56,8 @@ def segment(
     """Segment the liver in every CT series found and leave masks, reports and a manifest.
 
     Args:
-        inputs: DICOM folders or trees, archives of them, .nii or .nii.gz files or folders of those.
+        inputs: DICOM folders or trees, archives of them, .nii or .nii.gz files or folders of
+            those; one or several.
         output: folder for manifest.csv, linkage.csv and cases/<case_id>/; made when missing.
         device: auto, cpu, cuda or cuda:N.
         series: all; best (a study's series with most slices); or a SeriesInstanceUID or case id.
@@ -70,17 +74,18 @@ def segment(
 
     Raises:
         FileNotFoundError: an input, the bundle or its weights are missing.
-        ValueError: no such device, series or output; a limit that is none; or weights that do not
-            match their SHA-256.
+        ValueError: no such device, series or output; an empty path; a limit that is none; or
+            weights that do not match their SHA-256.
         BlockingIOError: another run is writing to the output folder.
         ScanRejected: the process that does the scans cannot start, within the memory limit too.
         OSError: the output folder cannot be written.
     """
     limits = Limits(timeout_s, memory_limit_bytes)
-    job = Segmentation(output, BundlePipeline(device), tuple(outputs), resume)
+    folder = _path(output)
+    job = Segmentation(folder, BundlePipeline(device), tuple(outputs), resume)
     return run_batch(
-        inputs,
-        output,
+        _paths(inputs),
+        folder,
         job,
         series=series,
         limits=limits,
@@ -112,8 +117,8 @@ def _log(row: Row | None, number: int, count: int) -> None:
 
 
 def convert(
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Paths,
+    output: str | Path,
     *,
     series: str = "all",
     timeout_s: float = TIMEOUT_S,
@@ -125,8 +130,20 @@ def convert(
     Args, returns and raises as `segment`, without a network.
     """
     limits = Limits(timeout_s, memory_limit_bytes)
-    job = Conversion(output)
-    return run_batch(inputs, output, job, series=series, limits=limits, on_row=on_row)
+    folder = _path(output)
+    job = Conversion(folder)
+    return run_batch(_paths(inputs), folder, job, series=series, limits=limits, on_row=on_row)
+
+
+def _paths(inputs: Paths) -> list[Path]:
+    return [_path(path) for path in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+
+
+def _path(path: str | Path) -> Path:
+    """A path as such; Path("") would be the current folder, which nobody has asked for."""
+    if not str(path):
+        raise ValueError("a path should be given; got an empty text")
+    return Path(path)
 
 
 def run_batch(
@@ -181,13 +198,13 @@ def selected(scans: Sequence[Scan], series: str) -> set[str]:
             thinner ones where equal, rejected ones stay listed; or a SeriesInstanceUID or case id.
 
     Raises:
-        ValueError: no scan has that identifier.
+        ValueError: no scan has that identifier, or it is empty, as that of a scan without one.
     """
     if series == "all":
         return {scan.case_id for scan in scans}
     if series != "best":
         chosen = {scan.case_id for scan in scans if series in (scan.series_uid, scan.case_id)}
-        if not chosen:
+        if not chosen or not series:
             raise ValueError(
                 "series should be all, best, or the SeriesInstanceUID or case id of one of the "
                 f"{len(scans)} series found; none has the one given"

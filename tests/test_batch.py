@@ -443,6 +443,12 @@ def test_series_that_is_not_there_is_an_error_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_empty_identifier_is_not_that_of_scans_without_one(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    with pytest.raises(ValueError, match="none has the one given"):
+        run(tmp_path / "ct.nii.gz", tmp_path / "out", series="")
+
+
 def test_empty_folder_gives_no_rows_and_no_output(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     assert run(tmp_path / "in", tmp_path / "out") == []
@@ -480,6 +486,26 @@ def test_progress_is_told_the_count_first_and_then_every_row(study: Path, tmp_pa
 def test_output_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nifti, report; got html"):
         segment([tmp_path], tmp_path / "out", outputs=["html"])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_paths_may_be_text_one_or_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: Source())
+    scan = tmp_path / "ct.nii.gz"
+    write_nifti_scan(scan)
+    inputs = [str(scan)] if several else str(scan)
+    for name, do in (("segmented", segment), ("converted", convert)):
+        (row,) = do(inputs, str(tmp_path / name))
+        assert row.status == "done"
+        assert (tmp_path / name / "manifest.csv").is_file()
+
+
+def test_empty_path_is_not_the_current_folder(tmp_path: Path) -> None:
+    for inputs, output in (("", str(tmp_path)), (["a", ""], str(tmp_path)), (str(tmp_path), "")):
+        with pytest.raises(ValueError, match="empty"):
+            convert(inputs, output)
 
 
 def test_bundles_run_writes_what_the_command_writes(study: Path, tmp_path: Path) -> None:
