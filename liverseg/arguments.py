@@ -12,6 +12,7 @@ from liverseg.limits import MEMORY_SHARE, TIMEOUT_S
 
 OUTPUT_CHOICES = ("nifti", "report")
 WRONG_USAGE = 2
+NEIGHBOURS = {6: 1, 18: 2, 26: 3}  # to the connectivity of liverseg.surface
 
 
 def _outputs(text: str) -> tuple[str, ...]:
@@ -121,12 +122,51 @@ def _add_other_commands(commands: _Commands) -> None:
     _add_no_resume(train, "start afresh, not from the checkpoint in OUT")
     _add_common(train)
 
+    _add_evaluate(commands)
+
     demo = commands.add_parser("demo", help="segment a public CT, or a phantom without a network")
     demo.add_argument("-o", "--output", type=Path, default=Path("out-demo"), metavar="OUT")
     _add_common(demo)
 
     info = commands.add_parser("info", help="versions, device, engine, weights and their hash")
     _add_common(info)
+
+
+def _add_evaluate(commands: _Commands) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score masks against references: overlap, surface distances, SLIVER07",
+        description="Score masks against references on the same grid. Of two folders the files "
+        "with the same name, without .nii.gz, are a pair; an output folder of liverseg segment "
+        "pairs by case id, or by the name that a source has in its linkage.csv.",
+        epilog="Exit status: 0 all scored; 1 something is unpaired or could not be scored; "
+        "2 wrong usage or nothing paired.",
+    )
+    folder = "a .nii(.gz), a folder of those, or an output folder of liverseg segment"
+    evaluate.add_argument("--prediction", type=Path, required=True, metavar="P", help=folder)
+    evaluate.add_argument("--reference", type=Path, required=True, metavar="R", help="as P")
+    evaluate.add_argument(
+        "--reference-labels",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="V",
+        help="values that mean liver in R (default: any but 0)",
+    )
+    evaluate.add_argument(
+        "--versus", type=Path, metavar="P2", help="compare with a second system, case by case"
+    )
+    evaluate.add_argument(
+        "--neighbours",
+        type=int,
+        choices=list(NEIGHBOURS),
+        default=min(NEIGHBOURS),
+        help="a border voxel has one of these outside its mask; SLIVER07: 26 (default: 6)",
+    )
+    evaluate.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.csv", help="a row a case, and the mean"
+    )
+    _add_common(evaluate)
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:

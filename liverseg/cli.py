@@ -15,18 +15,21 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from liverseg.arguments import command_parser
+from liverseg.arguments import NEIGHBOURS, command_parser
 from liverseg.errors import ScanRejected
 from liverseg.limits import GIB
 
 if TYPE_CHECKING:
     from liverseg.batch import Row
+    from liverseg.evaluate import Case, Evaluation
 
 # Exit status, fixed by the design: others build on it.
 DONE = 0
 SOME_NOT_DONE = 1
 WRONG_OR_NOTHING = 2
 INTERRUPTED = 130
+# What every hospital's disc holds beside its scans: listed, but not what the status is about.
+NO_SCANS = {"NOT_CT", "LOCALIZER"}
 # What a shell adds to the number of the signal that ended a program.
 SIGNALLED = 128
 
@@ -42,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; those of the process when None.
 
     Returns:
-        The exit status: 0 every scan done; 1 some scan rejected or failed; 2 wrong usage or
-        nothing found; 130 interrupted.
+        The exit status: 0 every scan done, whatever lies beside them that is no CT scan; 1 some
+        scan rejected or failed; 2 wrong usage or no CT found; 130 interrupted.
     """
     args = command_parser().parse_args(argv)
     _set_up_streams(args.verbose)
@@ -115,7 +118,9 @@ def _status_of(rows: Sequence[Row]) -> int:
         return _say("no scan found; wanted DICOM series, archives of them, or .nii(.gz)", 2)
     if all(row.code == "NOT_CT" for row in rows):
         return _say(f"no CT found among {len(rows)} series or files that are something else", 2)
-    undone = any(row.status in ("rejected", "failed") for row in rows)
+    undone = {row.code for row in rows if row.status in ("rejected", "failed")}
+    if any(row.status in ("done", "skipped") and not row.code for row in rows):
+        undone -= NO_SCANS
     return SOME_NOT_DONE if undone else DONE
 
 
@@ -200,6 +205,63 @@ def _train(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _evaluate(args: argparse.Namespace) -> int:
+    from liverseg.evaluate import evaluate, write_scores
+    from liverseg.score_table import comparison_table, score_table
+
+    def scored(prediction: Path) -> Evaluation:
+        return evaluate(
+            prediction,
+            args.reference,
+            ref_labels=args.reference_labels,
+            connectivity=NEIGHBOURS[args.neighbours],
+            on_case=None if args.quiet else _show_case,
+        )
+
+    if args.output is not None and args.output.is_dir():
+        raise ValueError("-o should name a file for the CSV; it is a folder")
+    found = [scored(path) for path in (args.prediction, args.versus) if path is not None]
+    if found[0].scored:
+        print(score_table(found[0].scored), flush=True)
+        if args.output is not None:
+            write_scores(args.output, found[0].scored)
+    several = {value for case in found[0].cases for value in case.ref_values}
+    if len(several) > 1 and not args.reference_labels:
+        values = ", ".join(f"{value:g}" for value in sorted(several))
+        _say(f"references hold {values}, all taken for liver; --reference-labels chooses", DONE)
+    if len(found) > 1:
+        print(f"\n{comparison_table(found[0].scored, found[1].scored)}", flush=True)
+    return max(_status_of_evaluation(one) for one in found)
+
+
+def _show_case(case: Case, number: int, count: int) -> None:
+    from liverseg.tables import printable
+
+    figures = f"dice {case.scores.dice:.3f}" if case.scores is not None else "not scored"
+    print(f"[{number}/{count}] {printable(case.name)} {figures}", file=sys.stderr, flush=True)
+
+
+def _status_of_evaluation(found: Evaluation) -> int:
+    from liverseg.tables import printable
+
+    status = DONE
+    for case in found.cases:
+        if case.error:
+            status = _say(printable(f"{case.name}: {case.error}"), SOME_NOT_DONE)
+    alone = (
+        ("predictions", found.pairs.lone_predictions),
+        ("references", found.pairs.lone_references),
+    )
+    unpaired = "; ".join(f"{role} {', '.join(names)}" for role, names in alone if names)
+    if unpaired:
+        status = _say(printable(f"unpaired: {unpaired}"), SOME_NOT_DONE)
+    if not found.cases:
+        return _say(
+            "nothing to compare: no prediction has a reference of its name", WRONG_OR_NOTHING
+        )
+    return status
+
+
 def _demo(args: argparse.Namespace) -> int:
     from liverseg.demo import run_demo
     from liverseg.progress import BatchProgress
@@ -223,6 +285,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": _inspect,
     "convert": _convert,
     "train": _train,
+    "evaluate": _evaluate,
     "demo": _demo,
     "info": _info,
 }
