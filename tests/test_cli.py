@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import small_ct
 from tiny_pipeline import LIVER_ML, Source, write_nifti_scan, write_scan
 
 from liverseg import cli
 from liverseg.bundle_files import bundle_root
+from liverseg.dicom.write import write_ct_series
 from liverseg.pipeline import Pipeline
 
 WEIGHTS = bundle_root() / "models" / "model.pt"
@@ -93,6 +95,25 @@ def test_segment_is_1_when_a_scan_is_refused(
     captured = capsys.readouterr()
     assert "MISSING_SLICES: slices are missing" in captured.out
     assert captured.err == ""
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("command", ["segment", "convert", "inspect"])
+def test_what_lies_beside_the_scans_does_not_change_the_status(
+    command: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scan / "README.txt").write_text("This disc was made by a viewer.")
+    write_ct_series(*small_ct(), scan / "scout", localizer=True)
+    output = [] if command == "inspect" else ["-o", str(tmp_path / "out")]
+    assert cli.main([command, str(scan), *output, "-q"]) == 0
+    said = capsys.readouterr().out
+    assert "NOT_CT" in said
+    assert "LOCALIZER" in said
+
+
+def test_localizer_alone_is_1(tmp_path: Path) -> None:
+    write_ct_series(*small_ct(), tmp_path / "scout", localizer=True)
+    assert cli.main(["inspect", str(tmp_path)]) == 1
 
 
 def test_missing_input_is_2_and_one_line(
