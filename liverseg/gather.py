@@ -12,6 +12,7 @@ from liverseg.nifti import decompressed_head, looks_like_nifti
 from liverseg.walk import files_below
 
 HEAD_BYTES = 512  # enough for every magic number
+UNREADABLE = "a folder or a file that the operating system does not let us read"
 
 
 class Gathered:
@@ -45,7 +46,7 @@ class Gathered:
         for folder, count in found.special.items():
             self.junk[folder] += count
         for path in found.unreadable:
-            self._refuse(path, ScanRejected("UNREADABLE", "a folder that may not be read"))
+            self._refuse(path, ScanRejected("UNREADABLE", UNREADABLE))
 
     def _take(self, path: Path, archive: Path | None) -> bool:
         """Take in one file by its content; False when it is nothing known."""

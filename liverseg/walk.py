@@ -15,7 +15,7 @@ class Found:
     Attributes:
         files: regular files, sorted within each folder, folders in order.
         special: how many links, FIFOs, sockets and devices each folder holds; never opened.
-        unreadable: folders and files that the operating system does not let us read.
+        unreadable: folders and files that the operating system does not let us look at.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -53,7 +53,11 @@ def files_below(root: Path) -> Found:
             continue
         below = []
         for entry in inside:
-            mode = entry.stat(follow_symlinks=False).st_mode
+            try:
+                mode = entry.stat(follow_symlinks=False).st_mode
+            except OSError:  # a folder that may be listed and not entered, a path that is too long
+                found.unreadable.append(Path(entry.path))
+                continue
             if stat.S_ISDIR(mode):
                 below.append(Path(entry.path))
             elif stat.S_ISREG(mode):
