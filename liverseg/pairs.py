@@ -68,10 +68,11 @@ def pairs(prediction: Path, reference: Path) -> Pairs:
 def _name_of_file(path: Path) -> str:
     if path.name == MASK and path.resolve().parent.parent.name == CASES:
         return path.resolve().parent.name
-    return _stem(path.name)
+    return case_name(path.name)
 
 
-def _stem(name: str) -> str:
+def case_name(name: str) -> str:
+    """The name of a case: that of its file without .nii.gz or .nii."""
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -85,7 +86,7 @@ def _masks_in(folder: Path) -> dict[str, Path]:
         return {path.parent.name: path for path in masks}
     named: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        name = _stem(path.name)
+        name = case_name(path.name)
         # Some systems put a hidden file beside every file on a foreign disk: "._case.nii.gz".
         if name == path.name or path.name.startswith(".") or not path.is_file():
             continue
@@ -105,7 +106,7 @@ def _aliases(folder: Path) -> dict[str, str]:
         return {}
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = [
-            (_stem(Path(row["source"]).name), row["case_id"])
+            (case_name(Path(row["source"]).name), row["case_id"])
             for row in csv.DictReader(file)
             if row.get("source") and row.get("case_id")
         ]

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from liverseg.bundle_files import (
     working_bundle,
 )
 from liverseg.dsn import DSN
+from liverseg.metrics import scores
 
 CONFIGS = bundle_root() / "configs"
 TRAIN, INFERENCE, EVALUATE = (
@@ -287,18 +289,20 @@ def test_evaluating_scores_each_case_on_its_own_grid(
         checkpoint=str(weights),
         **SMALL,
     )
-    (row,) = rows_of(tmp_path / "out" / "val_mean_dice_raw.csv")
-    assert row["filename"] == "ct 3 $@%.nii.gz"
+    row, mean = rows_of(tmp_path / "out" / "scores.csv")
+    name = row.pop("case")
+    assert name == "ct 3 $@%"
+    assert {"case": "mean", **row} == mean
     parser = ConfigParser()
     parser.read_config(INFERENCE)
     parser.update({"checkpoint": str(weights), **SMALL})
     pipeline = parser.get_parsed_content("pipeline")
-    data = pipeline.preprocessing({"image": str(tmp_path / row["filename"])})
+    data = pipeline.preprocessing({"image": str(tmp_path / f"{name}.nii.gz")})
     data["pred"] = pipeline.inferer(data["image"][None], pipeline.network)[0]
     mask = pipeline.postprocessing(data)["pred"][0].numpy()
     label = np.asarray(nib.load(tmp_path / "label 3.nii.gz").dataobj) == 5
-    dice = 2 * (mask & label).sum() / (mask.sum() + label.sum())
-    assert float(row["class0"]) == pytest.approx(dice, abs=1e-4)
+    expected = asdict(scores(mask, label, phantom()[1]))
+    assert {key: float(text) for key, text in row.items()} == pytest.approx(expected, abs=1e-4)
 
 
 def test_metadata_fits_monais_schema(real_data: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pairs": BASE,
     "summary": BASE,
     "evaluate": BASE | {"metrics", "surface", "masks", "pairs", "outputs"},
+    "scoring": {"metrics", "evaluate", "pairs"},
     "score_table": {"metrics", "summary", "tables"},
     **dict.fromkeys(("uneven", "component"), BASE),
     "grid": BASE | {"interpolation", "uneven"},
