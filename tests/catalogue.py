@@ -94,6 +94,11 @@ def between() -> Truth:
     return Truth(EXACT.image, affine)
 
 
+def start_of(count: int) -> Truth:
+    """The first slices of the scan."""
+    return Truth(EXACT.image[:, :, :count], AFFINE)
+
+
 def above() -> Truth:
     """The scan once more, where it would go on."""
     affine = AFFINE.copy()
@@ -152,6 +157,14 @@ SERIES: dict[str, Case] = {
         d.one(11, FrameOfReferenceUID="1.2.3"), "AMBIGUOUS_POSITIONS"
     ),
     "no frame of reference in one slice": case(d.one(11, FrameOfReferenceUID="")),
+    "a patient, a study, a kernel and a kVp blank in two slices": case(
+        d.both(
+            d.each(ConvolutionKernel=lambda index: "B30f" if index < 10 else ""),
+            d.one(11, PatientID="", KVP=""),
+            d.one(10, StudyInstanceUID=""),
+        )
+    ),
+    "kVp written in two ways": case(d.each(KVP=lambda index: ("120", "120.0")[index % 2])),
     "no pixel data at all": case(d.each(PixelData=None), "NOT_CT"),
     "junk, an empty file, a FIFO and a socket": case(d.junk_beside, EXACT, "NOT_CT"),
     "a DICOMDIR": case(d.dicomdir_beside),
@@ -280,6 +293,12 @@ VALUES: dict[str, Case] = {
     "a file cut before its identifiers": case(d.cut(4, 500), "MISSING_SLICES", "TRUNCATED"),
     "the last file cut before its identifiers": case(d.cut(11, 500), "TRUNCATED", "TRUNCATED"),
     "the last file cut in its file meta": case(d.cut(11, 200), "TRUNCATED", "TRUNCATED"),
+    "the last file cut in the UID of its class": case(d.cut(11, 420), "TRUNCATED", "TRUNCATED"),
+    "the last file cut in the UID of its series": case(d.cut(11, 800), "TRUNCATED", "TRUNCATED"),
+    "the last file cut in its preamble": case(d.cut(11, 100), "NOT_CT", "TRUNCATED"),
+    "the last file all zeros": case(d.bytes_of(11, lambda c: bytes(len(c))), "NOT_CT", "TRUNCATED"),
+    "the last file empty": case(d.cut(11, 0), "NOT_CT", start_of(11)),
+    "a note and a picture beside the slices": case(d.others_beside, EXACT, "NOT_CT"),
     "one slice without pixel data": case(
         d.bytes_of(4, lambda content: content[: content.rindex(b"\xe0\x7f\x10\0OW")]), "TRUNCATED"
     ),

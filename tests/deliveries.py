@@ -227,6 +227,12 @@ def junk_beside(folder: Path) -> None:
         bound.bind(str(folder / "s"))
 
 
+def others_beside(folder: Path) -> None:
+    """Files that are named after slices, but not as slices are."""
+    for name in ("IM0001.txt", "IM0001.dcm.md5", "IM0001.jpg", "._IM0001.dcm", "notes"):
+        (folder / name).write_bytes(b"\0\5\26\7 something else")
+
+
 def object_beside(sop_class: str, modality: str) -> Change:
     """A DICOM object of another kind under the scan's own SeriesInstanceUID."""
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,3 +136,37 @@ def test_a_number_that_is_cut_in_the_middle_is_refused_alone(small_dicom: Path) 
     path.write_bytes(whole[: rows + 6] + b"\x03\x00\x20\x00\x00" + whole[rows + 10 :])
     with found_scans([small_dicom.parent]) as scans:
         assert sorted(scan.code for scan in scans) == ["", "CORRUPT"]
+
+
+def test_an_empty_file_named_as_the_slices_are_is_noted(small_dicom: Path) -> None:
+    cut(11, 0)(small_dicom)
+    with found_scans([small_dicom]) as scans:
+        (accepted,) = (scan for scan in scans if scan.accepted)
+    assert any("1 empty files are named as the slices are" in note for note in accepted.notes)
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[None]:
+    """Give up the superuser's right to read every file."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    yield
+    os.seteuid(user)
+
+
+def test_a_slice_that_may_not_be_read_condemns_its_series(as_nobody: None) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
+        *_, last = write_ct_series(*small_ct(), Path(folder))
+        last.chmod(0)
+        with found_scans([Path(folder)]) as scans:
+            assert [scan.code for scan in scans] == ["UNREADABLE", "UNREADABLE"]
+
+
+def test_a_slice_lost_at_an_end_is_noticed_wherever_its_file_is_cut(small_dicom: Path) -> None:
+    path = small_dicom / "IM0012.dcm"
+    whole = path.read_bytes()
+    for length in range(1, whole.index(b"\xe0\x7f\x10\0OW") + 40, 11):
+        path.write_bytes(whole[:length])
+        with found_scans([small_dicom]) as scans:
+            assert not any(scan.accepted for scan in scans), length

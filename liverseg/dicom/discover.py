@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from liverseg.dicom.beside import lost_notes
 from liverseg.dicom.frames import frames_of
 from liverseg.dicom.header import quiet_pydicom, read_header
 from liverseg.dicom.image import Slice
@@ -72,8 +73,15 @@ def find_series(files: Iterable[Path], irregular: bool = False) -> list[Series]:
                 continue
             for item in found:
                 groups[_group_key(item)].append(item)
-        series = [entry for group in groups.values() for entry in _judged_group(group, irregular)]
-    found_all = _unique_keys([*_condemned(series, broken), *broken])
+        series = []
+        for group in _joined(groups):
+            if _is_cut(group):
+                cut = ScanRejected("TRUNCATED", "a DICOM file ends before its pixels")
+                broken.append(_broken(group[0].path, cut))
+            else:
+                series.extend(_judged_group(group, irregular))
+    whole = [_without_lost(entry, places) for entry in _condemned(series, broken)]
+    found_all = _unique_keys([*whole, *broken])
     return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
 
 
@@ -82,7 +90,8 @@ def _images(path: Path) -> list[Slice]:
     whole, dataset = read_header(path)
     if whole.sop_class == DICOMDIR_CLASS:
         return []
-    may_be_ct = not whole.sop_class or whole.sop_class in CT_CLASSES
+    # A UID may be cut, too: what has the beginning of a CT's class may be one.
+    may_be_ct = any(uid.startswith(whole.sop_class) for uid in CT_CLASSES)
     if may_be_ct and not whole.series_uid and whole.pixels == "absent":
         raise ScanRejected("TRUNCATED", "a DICOM file ends before its identifiers and its pixels")
     if whole.sop_class not in ENHANCED_CLASSES or dataset is None:
@@ -102,6 +111,44 @@ def _group_key(item: Slice) -> tuple[str, ...]:
     layout = item.layout
     seen = (item.path.parent, item.orientation, item.spacing_mm, layout.rows, layout.columns)
     return (item.patient_key, item.study_uid, kind, *map(str, seen))
+
+
+def _joined(groups: Mapping[tuple[str, ...], list[Slice]]) -> list[list[Slice]]:
+    """The groups; one without its patient or its study goes to the only one it may belong to."""
+    joined = dict(groups)
+    for key, group in groups.items():
+        if not group[0].series_uid or all(key[:2]):
+            continue
+        alike = [
+            other
+            for other in joined
+            if other != key
+            and other[2:] == key[2:]
+            and all(mine in ("", its) for mine, its in zip(key[:2], other[:2], strict=True))
+        ]
+        if len(alike) == 1:
+            joined[alike[0]] = [*joined[alike[0]], *joined.pop(key)]
+    return list(joined.values())
+
+
+def _is_cut(group: Sequence[Slice]) -> bool:
+    """Whether a group is one CT file that ends early, perhaps within the UID of its series."""
+    return (
+        len(_files(group)) == 1
+        and group[0].pixels == "absent"
+        and any(uid.startswith(group[0].sop_class) for uid in CT_CLASSES)
+    )
+
+
+def _without_lost(entry: Series, known: Collection[Path]) -> Series:
+    """Refuse an accepted series with a lost slice beside it; note what may be one."""
+    if entry.code:
+        return entry
+    try:
+        notes = lost_notes(entry.files, known)
+    except ScanRejected as error:
+        return replace(entry, code=error.code, reason=error.detail)
+    return replace(entry, notes=(*entry.notes, *notes)) if notes else entry
 
 
 def _judged_group(group: Sequence[Slice], irregular: bool) -> list[Series]:

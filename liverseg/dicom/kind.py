@@ -41,12 +41,11 @@ def is_reformatted(item: Slice) -> bool:
 def is_page(item: Slice) -> bool:
     """Whether the image is no slice but a page for people: in colour, or a screen without a place.
 
-    A slice that has merely lost its position is none.
+    A slice that has merely lost its position is none, nor is one that is cut within its header.
     """
     placeless = item.position is None and item.orientation is None
-    return item.photometric not in GREY or (
-        placeless and bool(PAGE_WORDS.intersection(_words(item)))
-    )
+    screen = placeless and bool(PAGE_WORDS.intersection(_words(item)))
+    return item.pixels == "whole" and (item.photometric not in GREY or screen)
 
 
 def _words(item: Slice) -> list[str]:

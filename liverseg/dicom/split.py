@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -146,19 +147,25 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
-    """The slices by one of their phase values, in the order of the values."""
-    groups: dict[str, list[Slice]] = defaultdict(list)
+    """The slices by one of their phase values, in the order of the values.
+
+    A slice without the value goes with the others where they have only one.
+    """
+    groups: dict[tuple[float, str], list[Slice]] = defaultdict(list)
     for item in slices:
-        groups[item.phase[index]].append(item)
-    return [groups[value] for value in sorted(groups, key=_natural)]
+        groups[_natural(item.phase[index])].append(item)
+    if len(groups) == 2 and _natural("") in groups:
+        return [list(slices)]
+    return [groups[value] for value in sorted(groups)]
 
 
 def _natural(value: str) -> tuple[float, str]:
-    """Numbers in their order, then texts."""
+    """Numbers in their order, however they are written, then texts."""
     try:
-        return float(value), value
+        number = float(value)
     except ValueError:
         return float("inf"), value
+    return (number, "") if math.isfinite(number) else (float("inf"), value)
 
 
 def _place_numbers(

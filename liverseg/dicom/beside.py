@@ -1,0 +1,69 @@
+"""Find the files beside a series that may be slices of it, lost before they could be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from liverseg.errors import ScanRejected
+
+SUFFIXES = frozenset((".dcm", ".dicom", ".ima"))  # that only slices have
+DIGITS = re.compile(r"\d+", re.ASCII)
+
+
+def lost_notes(files: Sequence[Path], known: Collection[Path]) -> tuple[str, ...]:
+    """Look for files that are named as slices are and are none.
+
+    A slice that is lost at an end of the stack leaves no gap; its name is all there is.
+
+    Args:
+        files: of one accepted series.
+        known: all files that are DICOM.
+
+    Returns:
+        No sentence, or one on empty files.
+
+    Raises:
+        ScanRejected: TRUNCATED for a file with other content, UNREADABLE for one that the
+            operating system does not let us read.
+    """
+    empty = 0
+    for path in _strangers(files, known):
+        try:
+            with path.open("rb") as file:
+                content = file.read(1)
+        except OSError as error:
+            raise ScanRejected(
+                "UNREADABLE",
+                f"a file beside the slices, named as they are, could not be read: {error.strerror}",
+            ) from error
+        if content:
+            raise ScanRejected(
+                "TRUNCATED",
+                "a file beside the slices, named as they are, should be DICOM; it is not, or not "
+                "any more",
+            )
+        empty += 1
+    if not empty:
+        return ()
+    return (f"{empty} empty files are named as the slices are: slices may be missing at an end",)
+
+
+def _strangers(files: Sequence[Path], known: Collection[Path]) -> Iterator[Path]:
+    """The files in the folders of the slices that are no DICOM and are named as if they were."""
+    for folder in {path.parent for path in files}:
+        names = {path.name for path in files if path.parent == folder}
+        patterns = set(map(_pattern, names))
+        suffixes = SUFFIXES.intersection(Path(name).suffix.lower() for name in names)
+        for path in sorted(folder.iterdir()):
+            if path in known or path.name.startswith(".") or path.is_symlink():
+                continue
+            alike = _pattern(path.name) in patterns or path.suffix.lower() in suffixes
+            if alike and path.is_file():
+                yield path
+
+
+def _pattern(name: str) -> str:
+    """A file name with every number alike; names of letters alone are alike only when equal."""
+    return DIGITS.sub("#", name)
