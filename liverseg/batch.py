@@ -17,6 +17,7 @@ from liverseg.job import Job
 from liverseg.limits import TIMEOUT_S, Limits
 from liverseg.lock import sole_writer
 from liverseg.manifest import Ledger, Row, Status, new_row
+from liverseg.outputs import remove_parts
 from liverseg.pipeline import BuiltPipeline, BundlePipeline, Pipeline
 from liverseg.scans import Scan, found_scans
 
@@ -165,6 +166,8 @@ def run_batch(
         if not asked_of:
             return rows
         kept.enter_context(sole_writer(output))
+        for folder in (output, *(output / CASES).glob("*/")):
+            remove_parts(folder)
         scans = settled(asked_of, job.results())
         chosen = _chosen(asked_of, scans, series)
         isolated = kept.enter_context(Isolated(job, limits))

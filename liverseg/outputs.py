@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 # Suffix of a file that is being written; whatever carries it may be removed.
 PART = ".part"
+PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(PART)}")
 ORDINARY_MODE = 0o666
 PRIVATE_MODE = 0o600
 # gzip levels: a mask is nearly all zeros and small at any level, a CT is mostly noise, where more
@@ -51,6 +53,17 @@ def whole_file(path: Path, mode: int = ORDINARY_MODE) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed runs have left half-written in a folder; nobody else may write to it.
+
+    Raises:
+        OSError: a file that is there cannot be removed.
+    """
+    for path in folder.glob(f".*{PART}"):
+        if PART_NAME.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, mode: int = ORDINARY_MODE) -> None:

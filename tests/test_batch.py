@@ -371,6 +371,24 @@ def test_conversion_does_not_overwrite_that_of_another_patient(tmp_path: Path) -
     assert np.all(images[1].get_fdata() - images[0].get_fdata() == 5)
 
 
+def test_parts_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (first,) = run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    before = files(tmp_path / "out")
+    mine = [tmp_path / "out" / ".letter.part", tmp_path / "out" / "notes.part"]
+    killed = tmp_path / "out" / "cases" / "0123456789abcdef"
+    killed.mkdir()
+    for path in (
+        *mine,
+        killed / ".liver.nii.gz.01234567.part",
+        tmp_path / "out" / ".manifest.csv.89abcdef.part",
+        tmp_path / "out" / "cases" / first.case_id / ".preview.png.89abcdef.part",
+    ):
+        path.write_bytes(b"half")
+    run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    assert files(tmp_path / "out") == sorted([*before, *(path.name for path in mine)])
+
+
 def test_rows_of_earlier_runs_are_kept(tmp_path: Path) -> None:
     write_nifti_scan(tmp_path / "a.nii.gz")
     write_nifti_scan(tmp_path / "b.nii.gz", liver_hu=150)
