@@ -110,7 +110,7 @@ class Ledger:
 
     Raises:
         OSError: a table that is there cannot be read.
-        ValueError: a file of that name is there and is not such a table.
+        ValueError: a file of that name is there and is not such a table, or a damaged one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -161,4 +161,12 @@ def _read(path: Path, columns: tuple[str, ...]) -> dict[str, dict[str, str]]:
                 f"{path.name} in the output folder should have the columns {', '.join(columns)}; "
                 "it is another file: choose another output folder"
             )
-        return {row["case_id"]: row for row in table}
+        rows = list(table)
+    for number, row in enumerate(rows, 1):
+        # DictReader puts too many cells under None, and None for too few.
+        if None in row or None in row.values():
+            raise ValueError(
+                f"{path.name} in the output folder should have {len(columns)} cells in each row; "
+                f"row {number} has others: mend it or choose another output folder"
+            )
+    return {row["case_id"]: row for row in rows}

@@ -44,6 +44,17 @@ def test_path_with_comma_quote_newline_and_other_bytes_comes_back(tmp_path: Path
         assert [row["source"] for row in csv.DictReader(stream)] == [odd, "in/a"]
 
 
+@pytest.mark.parametrize("name", ["manifest.csv", "linkage.csv"])
+@pytest.mark.parametrize("row", ["c9,1,2", "c9" + "," * 30])
+def test_damaged_row_is_refused_by_file_and_number(tmp_path: Path, name: str, row: str) -> None:
+    Ledger(tmp_path).add(new_row(scan("c1"), "done"), scan("c1"))
+    before = (tmp_path / name).read_text() + row + "\n"
+    (tmp_path / name).write_text(before)
+    with pytest.raises(ValueError, match=rf"{name} in the output folder .* row 2 has others"):
+        Ledger(tmp_path)
+    assert (tmp_path / name).read_text() == before
+
+
 def test_table_that_is_no_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "linkage.csv").write_text("a,b\n")
     with pytest.raises(ValueError, match=r"linkage\.csv in the output folder should have"):
