@@ -24,6 +24,17 @@ def _outputs(text: str) -> tuple[str, ...]:
     return names
 
 
+def _path(text: str) -> Path:
+    # Path("") is the current folder, which an unset variable of a script does not mean.
+    return Path(_given(text))
+
+
+def _given(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("should not be empty")
+    return text
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"should be a whole number from 1; got {text!r}")
@@ -70,7 +81,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 def _add_batch_commands(commands: _Commands) -> None:
     segment = commands.add_parser("segment", help="mask, volume and report of every CT series")
     _add_inputs(segment)
-    segment.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    segment.add_argument("-o", "--output", type=_path, required=True, metavar="OUT")
     _add_device(segment)
     _add_series(segment)
     segment.add_argument(
@@ -96,7 +107,7 @@ def _add_batch_commands(commands: _Commands) -> None:
 
     convert = commands.add_parser("convert", help="accepted series as NIfTI, int16 HU, exact")
     _add_inputs(convert)
-    convert.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    convert.add_argument("-o", "--output", type=_path, required=True, metavar="OUT")
     _add_series(convert)
     _add_limits(convert)
     _add_common(convert)
@@ -105,11 +116,14 @@ def _add_batch_commands(commands: _Commands) -> None:
 def _add_other_commands(commands: _Commands) -> None:
     train = commands.add_parser("train", help="run the bundle's training")
     train.add_argument("--recipe", choices=["default"], default="default", help="what to train")
-    train.add_argument("--data-list", type=Path, metavar="F", help="MSD-format JSON list of cases")
+    train.add_argument("--data-list", type=_path, metavar="F", help="MSD-format JSON list of cases")
     train.add_argument(
-        "--data", type=Path, metavar="DIR", help="where the list's paths start (default: beside it)"
+        "--data",
+        type=_path,
+        metavar="DIR",
+        help="where the list's paths start (default: beside it)",
     )
-    train.add_argument("-o", "--output", type=Path, metavar="OUT", help="weights, log and curves")
+    train.add_argument("-o", "--output", type=_path, metavar="OUT", help="weights, log and curves")
     train.add_argument(
         "--liver-labels",
         type=int,
@@ -125,7 +139,7 @@ def _add_other_commands(commands: _Commands) -> None:
     _add_evaluate(commands)
 
     demo = commands.add_parser("demo", help="segment a public CT, or a phantom without a network")
-    demo.add_argument("-o", "--output", type=Path, default=Path("out-demo"), metavar="OUT")
+    demo.add_argument("-o", "--output", type=_path, default=Path("out-demo"), metavar="OUT")
     _add_common(demo)
 
     info = commands.add_parser("info", help="versions, device, engine, weights and their hash")
@@ -143,8 +157,8 @@ def _add_evaluate(commands: _Commands) -> None:
         "2 wrong usage or nothing paired.",
     )
     folder = "a .nii(.gz), a folder of those, or an output folder of liverseg segment"
-    evaluate.add_argument("--prediction", type=Path, required=True, metavar="P", help=folder)
-    evaluate.add_argument("--reference", type=Path, required=True, metavar="R", help="as P")
+    evaluate.add_argument("--prediction", type=_path, required=True, metavar="P", help=folder)
+    evaluate.add_argument("--reference", type=_path, required=True, metavar="R", help="as P")
     evaluate.add_argument(
         "--reference-labels",
         type=int,
@@ -154,7 +168,7 @@ def _add_evaluate(commands: _Commands) -> None:
         help="values that mean liver in R (default: any but 0)",
     )
     evaluate.add_argument(
-        "--versus", type=Path, metavar="P2", help="compare with a second system, case by case"
+        "--versus", type=_path, metavar="P2", help="compare with a second system, case by case"
     )
     evaluate.add_argument(
         "--neighbours",
@@ -164,7 +178,7 @@ def _add_evaluate(commands: _Commands) -> None:
         help="a border voxel has one of these outside its mask; SLIVER07: 26 (default: 6)",
     )
     evaluate.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.csv", help="a row a case, and the mean"
+        "-o", "--output", type=_path, metavar="FILE.csv", help="a row a case, and the mean"
     )
     _add_common(evaluate)
 
@@ -173,7 +187,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
         nargs="+",
-        type=Path,
+        type=_path,
         metavar="INPUT",
         help="a DICOM folder or a tree of patients, a .zip or .tar of one, a .nii(.gz), "
         "or a folder of those",
@@ -189,6 +203,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 def _add_series(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--series",
+        type=_given,
         default="all",
         metavar="all|best|UID",
         help="best: of each study the series with most slices; UID: a SeriesInstanceUID or a "

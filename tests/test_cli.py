@@ -187,6 +187,20 @@ def test_wrong_usage_is_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> No
         one_line(capsys)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["", "-o", "out"], ["in", "-o", ""], ["in", "-o", "out", "--series", ""]],
+    ids=["input", "output", "series"],
+)
+def test_empty_argument_is_2_and_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["convert", *arguments])
+    assert ended.value.code == 2
+    assert "should not be empty" in one_line(capsys)
+
+
 def test_inspect_lists_series_as_json_with_the_fixed_keys(
     scan: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
