@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from liverseg.dicom.discover import Series, find_series
+from liverseg.dicom.discover import Series, content_digest, find_series
 from liverseg.dicom.geometry import step_mm, uneven_positions
 from liverseg.dicom.image import Slice
 from liverseg.dicom.volume import read_volume
@@ -24,7 +24,7 @@ from liverseg.gather import Gathered
 from liverseg.nifti import read_nifti, read_nifti_header
 
 CASE_ID_DIGITS = 16  # of SHA-256, in hexadecimal
-CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 1 << 16
 NAN = float("nan")
 
 
@@ -212,9 +212,11 @@ def _nifti_scan(path: Path, gathered: Gathered) -> Scan:
     """A NIfTI file with its verdict, as a scan."""
     source = gathered.source(path)
     try:
-        case_id = _file_digest(path)
+        # The header first: what is refused by it, such as what is too large, is not read further.
         header = read_nifti_header(path)
+        case_id = content_digest(path)[:CASE_ID_DIGITS]
     except ScanRejected as error:
+        case_id = _digest(str(source)) if error.code == "UNREADABLE" else _head_digest(path)
         return Scan(case_id, source, "nifti", (path,), error.code, error.detail)
     except OSError as error:
         reason = f"a file could not be read: {error.strerror}"
@@ -237,32 +239,41 @@ def _unique(scans: Sequence[Scan]) -> list[Scan]:
     """One entry a case id: equal NIfTI files are one scan, anything else gets an id of its own."""
     kept: dict[str, Scan] = {}
     copies: Counter[str] = Counter()
+    turns: Counter[str] = Counter()
     for scan in scans:
         case_id = scan.case_id
-        if case_id in kept and scan.kind == "nifti" and kept[case_id].kind == "nifti":
+        if case_id in kept and _same_file(scan, kept[case_id]):
             copies[case_id] += 1
             continue
         while scan.case_id in kept:
-            copies[case_id] += 1
-            scan = replace(scan, case_id=_digest(f"{case_id}#{copies[case_id]}"))
+            turns[case_id] += 1
+            scan = replace(scan, case_id=_digest(f"{case_id}#{turns[case_id]}"))
         kept[scan.case_id] = scan
     return [
-        replace(scan, notes=(*scan.notes, f"{copies[scan.case_id]} equal files were left out"))
+        replace(scan, notes=(*scan.notes, _copies_note(copies[scan.case_id])))
         if scan.kind == "nifti" and copies[scan.case_id]
         else scan
         for scan in kept.values()
     ]
 
 
+def _copies_note(count: int) -> str:
+    return "1 equal file was left out" if count == 1 else f"{count} equal files were left out"
+
+
+def _same_file(scan: Scan, other: Scan) -> bool:
+    """Whether two scans with one case id are equal NIfTI files."""
+    if scan.kind != "nifti" or other.kind != "nifti":
+        return False
+    # Of a refused one only the head is known.
+    return scan.accepted or scan.files[0].stat().st_size <= HEAD_BYTES
+
+
+def _head_digest(path: Path) -> str:
+    """The case id of a file that is not read to its end."""
+    return content_digest(path, HEAD_BYTES)[:CASE_ID_DIGITS]
+
+
 def _digest(key: str) -> str:
     """The case id of a key: the first digits of its SHA-256."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:CASE_ID_DIGITS]
-
-
-def _file_digest(path: Path) -> str:
-    """The case id of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()[:CASE_ID_DIGITS]

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from conftest import phantom, small_ct
@@ -60,7 +61,7 @@ def test_one_nifti_in_two_inputs_is_one_scan(phantom_nifti: Path, tmp_path: Path
     copy = tmp_path / "copy.nii.gz"
     shutil.copy(phantom_nifti, copy)
     with found_scans([phantom_nifti, copy, phantom_nifti]) as scans:
-        assert [scan.notes for scan in scans] == [("1 equal files were left out",)]
+        assert [scan.notes for scan in scans] == [("1 equal file was left out",)]
 
 
 def test_a_nifti_is_described_by_its_header(phantom_nifti: Path) -> None:
@@ -80,6 +81,33 @@ def test_phantom_slices_and_nifti_are_the_same_volume(
         first, second = (read_scan(scan) for scan in scans)
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_allclose(first.affine, second.affine, atol=1e-9)
+
+
+def bytes_read() -> int:
+    """How much this process has read so far."""
+    counters = Path("/proc/self/io").read_text()
+    return int(next(line.split()[1] for line in counters.splitlines() if line.startswith("rchar")))
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what is read")
+def test_what_is_too_large_is_refused_without_reading_it(
+    tmp_path: Path, small_dicom: Path, phantom_nifti: Path
+) -> None:
+    huge = tmp_path / "huge"
+    huge.mkdir()
+    shutil.copy(next(small_dicom.iterdir()), huge / "a.dcm")
+    nib.save(nib.load(phantom_nifti), huge / "b.nii")
+    with (huge / "b.nii").open("r+b") as file:
+        file.seek(42)  # dim[1:4] of NIfTI-1: 4000 x 4000 x 4000 is more than 2^31 voxels
+        file.write(np.array([4000, 4000, 4000], "<i2").tobytes())
+    for path in huge.iterdir():
+        with path.open("r+b") as file:
+            file.truncate(5 << 30)  # sparse: it needs no room on the disk
+    before = bytes_read()
+    with found_scans([huge]) as scans:
+        assert {scan.code for scan in scans} == {"TOO_LARGE"}
+        assert len(scans) == 2
+    assert bytes_read() - before < 16 << 20
 
 
 def test_a_missing_input_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ CT_CLASSES = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "2.1", "2.2")
 )  # CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage
 ENHANCED_CLASSES = CT_CLASSES - {"1.2.840.10008.5.1.4.1.1.2"}
+CHUNK_BYTES = 1 << 20
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 
 
@@ -187,13 +189,24 @@ def _files(slices: Sequence[Slice]) -> tuple[Path, ...]:
 
 def _content_key(files: Sequence[Path]) -> str:
     """A digest of the files, the same in any order and under any names."""
-    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(map(content_digest, files))).encode()).hexdigest()
+
+
+def content_digest(path: Path, most: int | None = None) -> str:
+    """SHA-256 of a file, read piece by piece; of its size and its first `most` bytes if given."""
+    digest = hashlib.sha256(b"" if most is None else str(path.stat().st_size).encode())
+    left = sys.maxsize if most is None else most
+    with path.open("rb") as file:
+        while chunk := file.read(min(CHUNK_BYTES, left)):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()
 
 
 def _broken(path: Path, error: ScanRejected) -> Series:
     """A file that claims to be DICOM and cannot be parsed."""
-    key = "" if error.code == "UNREADABLE" else _content_key([path])
+    # Not all of it: what is too large is refused without reading it.
+    key = "" if error.code == "UNREADABLE" else content_digest(path, CHUNK_BYTES)
     return Series(key or str(path), (path,), (), error.code, error.detail, "", ())
 
 
