@@ -211,6 +211,17 @@ SERIES: dict[str, Case] = {
     "acquisitions that interleave": case(
         d.twice_in_one_series(affine=between().affine, AcquisitionNumber=(1, 2)), EXACT, between()
     ),
+    "temporal positions that interleave": case(
+        d.twice_in_one_series(affine=between().affine, TemporalPositionIdentifier=(1, 2)),
+        *(EXACT, between()),
+    ),
+    "acquisition times that interleave": case(
+        d.twice_in_one_series(affine=between().affine, AcquisitionTime=("120000", "120100")),
+        *(EXACT, between()),
+    ),
+    "two acquisitions turn by turn, slice by slice": case(
+        d.each(AcquisitionNumber=lambda index: 1 + index % 2), start=long_scan()
+    ),
     "axial and coronal under one series UID": case(
         d.twice_in_one_series(affine=lying([0, 2, 1], [1, 1, -1]).affine),
         *(EXACT, lying([0, 2, 1], [1, 1, -1])),

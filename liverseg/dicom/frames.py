@@ -58,6 +58,7 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
     values = group("PixelValueTransformationSequence")
     content = group("FrameContentSequence")
     spacing = numbers(measures, "PixelSpacing", 2)
+    thickness = numbers(measures, "SliceThickness", 1)
     slope, intercept = numbers(values, "RescaleSlope", 1), numbers(values, "RescaleIntercept", 1)
     kind = group("CTImageFrameTypeSequence")
     technique = texts(kind, "VolumeBasedCalculationTechnique")
@@ -76,6 +77,7 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
         spacing_mm=(spacing[1], spacing[0]) if spacing else None,
         orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        thickness_mm=thickness[0] if thickness else None,
         slope=slope[0] if slope else None,
         intercept=intercept[0] if intercept else None,
         rescale_type=text(values, "RescaleType"),

@@ -74,6 +74,7 @@ _KEYWORDS = (
     "InstanceNumber",
     "ImagesInAcquisition",
     "VolumeBasedCalculationTechnique",
+    "SliceThickness",
 )
 HEADER_TAGS = [Tag(keyword) for keyword in (*_KEYWORDS, *_GROUPS)]
 PLAIN_KEYWORDS = Wanted(_KEYWORDS)
@@ -224,6 +225,7 @@ def _slice(
 ) -> Slice:
     """What the data set and the meta information (syntax, class) say, in plain values."""
     spacing = numbers(dataset, "PixelSpacing", 2)
+    thickness = numbers(dataset, "SliceThickness", 1)
     syntax, meta_class = meta
     patient = text(dataset, "PatientID")
     slope, intercept = numbers(dataset, "RescaleSlope", 1), numbers(dataset, "RescaleIntercept", 1)
@@ -256,6 +258,7 @@ def _slice(
         layout=_layout(dataset, place if syntax in NATIVE_SYNTAXES else (None, None)),
         instance=whole_number(dataset, "InstanceNumber"),
         acquired=whole_number(dataset, "ImagesInAcquisition"),
+        thickness_mm=thickness[0] if thickness else None,
         samples=whole_number(dataset, "SamplesPerPixel"),
     )
 

@@ -70,4 +70,5 @@ class Slice:
     instance: int | None = None  # InstanceNumber
     acquired: int | None = None  # ImagesInAcquisition
     samples: int | None = None  # SamplesPerPixel
+    thickness_mm: float | None = None
     refused: tuple[str, str] | None = None  # code and reason that condemn the series

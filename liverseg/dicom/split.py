@@ -17,6 +17,8 @@ from liverseg.dicom.values import PART_KEYWORDS, PHASE_KEYWORDS
 from liverseg.errors import ScanRejected
 
 MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
+INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier", "Acquisition")
+THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
 
 
@@ -102,10 +104,10 @@ def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:
 def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Split a series that holds several volumes.
 
-    Reconstructions (kernel, kVp) and acquisitions that interleave are always split; otherwise a
-    series is split only when positions repeat. Times that run on from slice to slice are no
-    reason: by time, the first image of every position makes the first part, and so on, when the
-    parts follow one another.
+    Reconstructions (kernel, kVp) are always split, and acquisitions and phases that interleave
+    unless together they lie slice by slice; otherwise only when positions repeat. Times that run
+    on from slice to slice are no reason: by time, the first image of every position makes the
+    first part, and so on, when the parts follow one another.
 
     Args:
         slices: with positions, of one orientation.
@@ -120,9 +122,10 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
         if len(by_value) > 1:
             return [part for group in by_value for part in parts_of(group)]
-    by_value = _by_value(slices, PHASE_KEYWORDS.index("AcquisitionNumber"))
-    if len(by_value) > 1 and _interleave(by_value):
-        return [part for group in by_value for part in parts_of(group)]
+    for index in map(PHASE_KEYWORDS.index, INTERLEAVING_KEYWORDS):
+        by_value = _by_value(slices, index)
+        if len(by_value) > 1 and _interleave(by_value) and not _is_contiguous(slices):
+            return [part for group in by_value for part in parts_of(group)]
 
     heights = heights_mm(slices)
     places = _place_numbers(heights)
@@ -196,6 +199,16 @@ def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:
         ranges.append((float(heights.min()), float(heights.max())))
     ranges.sort()
     return any(after[0] < before[1] for before, after in pairwise(ranges))
+
+
+def _is_contiguous(slices: Sequence[Slice]) -> bool:
+    """Whether each slice begins where the one before ends: one scan, whatever its parts say."""
+    thickness_mm = slices[0].thickness_mm
+    if thickness_mm is None or any(item.thickness_mm != thickness_mm for item in slices):
+        return False
+    gaps = np.diff(np.sort(heights_mm(slices)))
+    allowed = THICKNESS_TOLERANCE * thickness_mm + SAME_POSITION_MM
+    return bool(np.abs(gaps - thickness_mm).max() <= allowed)
 
 
 def _by_time(slices: Sequence[Slice], places: Sequence[int], index: int) -> list[list[Slice]]:

@@ -93,7 +93,7 @@ def read_hu(item: Slice, name: str, out: NDArray[np.int16], opened: dict[Path, D
         if not is_padding(stored[outside], item).all():
             raise ScanRejected(
                 "HU_IMPLAUSIBLE",
-                f"HU should fit 16 bits; got {hu.min():.0f} to {hu.max():.0f} in {name}",
+                f"HU should fit 16 bits; got {hu.min():g} to {hu.max():g} in {name}",
             )
         hu[outside] = AIR_HU
     np.copyto(out, hu, casting="unsafe")
