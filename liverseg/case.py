@@ -29,7 +29,7 @@ from liverseg.outputs import (
     write_nifti,
 )
 from liverseg.pipeline import Pipeline, PipelineSource
-from liverseg.report.qc import Quality, measure, rounded
+from liverseg.report.qc import Quality, flags_of, measure, rounded
 from liverseg.scans import Scan, Volume, read_scan
 from liverseg.uneven import local_thickness
 
@@ -286,7 +286,9 @@ class Conversion:
                 gzip_level=IMAGE_GZIP_LEVEL,
                 fingerprint=scan.fingerprint,
             )
-        return replace(new_row(scan, "done"), seconds=watch.seconds["all"])
+        codes = dict.fromkeys(flag.code for flag in flags_of((*scan.notes, *volume.notes)))
+        row = new_row(scan, "done")
+        return replace(row, flags=tuple(codes), seconds=watch.seconds["all"])
 
     def discard(self, case_id: str) -> None:
         """Remove the file of a case."""

@@ -575,3 +575,31 @@ def test_converted_files_are_not_converted_again(tmp_path: Path) -> None:
     assert [row.case_id for row in convert([tmp_path], tmp_path) if row.status == "done"] == [
         first.case_id
     ]
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({"LossyImageCompression": "01"}, "LOSSY"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "REFORMATTED"),
+        ({}, "TILTED"),
+    ],
+)
+def test_what_reading_says_of_a_scan_is_flagged_by_a_code(
+    tmp_path: Path, tags: dict[str, object], code: str
+) -> None:
+    write_scan(tmp_path / "in")
+    with_tags(tmp_path / "in", **tags)
+    if code == "TILTED":
+        edit_slices(tmp_path / "in", tilt)
+    (segmented,) = run(tmp_path / "in", tmp_path / "out")
+    (converted,) = convert([tmp_path / "in"], tmp_path / "converted")
+    assert code in segmented.flags
+    assert code in converted.flags
+    assert code in manifest(tmp_path / "out")[0]["flags"].split(";")
+
+
+def tilt(dataset: pydicom.Dataset, index: int) -> None:
+    """Move each slice 0.5 mm more towards the front than the one before: 9.5 degrees at 3 mm."""
+    x, y, z = dataset.ImagePositionPatient
+    dataset.ImagePositionPatient = [x, y - z / 6, z]

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from liverseg.report.qc import bounding_box, measure, rounded, volume_ml
+from liverseg.report.qc import bounding_box, flags_of, measure, rounded, volume_ml
 
 # LAS: the first axis points to the patient's left, 2.0 x 1.5 x 3.0 mm: 9 mm3 a voxel.
 AFFINE = np.array([[-2.0, 0, 0, 50], [0, 1.5, 0, -40], [0, 0, 3.0, 100], [0, 0, 0, 1]])
@@ -113,6 +113,20 @@ def test_notes_and_components_are_passed_on() -> None:
     )
     assert quality.components == 3
     assert (quality.flags[-1].code, quality.flags[-1].sentence) == ("NOTE", "2 localizers left out")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code"),
+    [
+        ("the images were compressed with loss", "LOSSY"),
+        ("the images may have been compressed with loss", "MAYBE_LOSSY"),
+        ("a reformatted series (MPR)", "REFORMATTED"),
+        ("gantry tilt of 20.0 degrees", "TILTED"),
+        ("2 localizers were left out", "NOTE"),
+    ],
+)
+def test_note_that_a_list_should_hold_has_a_code(sentence: str, code: str) -> None:
+    assert [(flag.code, flag.sentence) for flag in flags_of([sentence])] == [(code, sentence)]
 
 
 def test_numbers_are_rounded_to_two_decimals_and_nan_to_none() -> None:

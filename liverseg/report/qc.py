@@ -25,6 +25,13 @@ _UNEVEN = (
     "The slices are unevenly spaced: the volume counts each with its own thickness; the affine of "
     "the files has their mean spacing, {:.2f} mm."
 )
+# What reading says of a scan, by the words it says it with, and the code that a list can hold.
+NOTED = {
+    "were compressed with loss": "LOSSY",
+    "may have been compressed with loss": "MAYBE_LOSSY",
+    "reformatted series": "REFORMATTED",
+    "gantry tilt": "TILTED",
+}
 _SIDES = {
     "L": "left",
     "R": "right",
@@ -41,7 +48,8 @@ class Flag:
     """Something a reader should look at.
 
     Args:
-        code: NO_LIVER, CUT_BY_FIELD_OF_VIEW, IMPLAUSIBLE_VOLUME or NOTE.
+        code: NO_LIVER, CUT_BY_FIELD_OF_VIEW, IMPLAUSIBLE_VOLUME, IRREGULAR_SPACING, a value of
+            NOTED, or NOTE.
         sentence: one sentence, without identifiers of any kind.
     """
 
@@ -119,7 +127,7 @@ def measure(
         mask: (X, Y, Z) uint8, liver = 1, on the grid of image.
         affine: (4, 4), voxel to RAS mm.
         components: connected components before cleaning, if known.
-        notes: sentences from discovery and reading, each becomes a NOTE.
+        notes: sentences from discovery and reading, each becomes a flag.
         thickness: (Z,) of unevenly spaced slices, in steps of the affine; the volume is then the
             sum of area times thickness.
 
@@ -132,7 +140,7 @@ def measure(
     """
     if image.shape != mask.shape:
         raise ValueError(f"mask should have the image's shape {image.shape}; got {mask.shape}")
-    noted = tuple(Flag("NOTE", sentence) for sentence in notes)
+    noted = flags_of(notes)
     if thickness is not None:
         noted = (Flag("IRREGULAR_SPACING", _UNEVEN.format(voxel_sizes(affine)[2])), *noted)
     box = bounding_box(mask)
@@ -159,6 +167,15 @@ def measure(
         touches_border=sides,
         flags=(*_judged(ml, sides), *noted),
     )
+
+
+def flags_of(notes: Sequence[str]) -> tuple[Flag, ...]:
+    """The flags of what discovery and reading said: a code of NOTED where there is one, or NOTE."""
+
+    def code_of(sentence: str) -> str:
+        return next((code for words, code in NOTED.items() if words in sentence), "NOTE")
+
+    return tuple(Flag(code_of(sentence), sentence) for sentence in notes)
 
 
 def bounding_box(mask: npt.NDArray[np.uint8]) -> tuple[slice, ...] | None:
