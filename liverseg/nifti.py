@@ -29,6 +29,9 @@ MAX_FILE_BYTES = 4 << 30
 CHUNK_BYTES = 1 << 20
 MIN_SLICES = 8
 ZOOM_TOLERANCE = 0.01  # between the affine's spacing and pixdim, relative
+MIN_VOXEL_MM3 = 1e-9
+FORMS_APART_MM = 1.0  # a corner of the volume by the qform and by the sform
+Notes = tuple[str, ...]
 HU_MIN, HU_MAX = -32768, 32767  # int16
 
 
@@ -40,11 +43,13 @@ class NiftiHeader:
         shape: (X, Y, Z) voxels.
         spacing_mm: (x, y, z), of the affine.
         affine: (4, 4) float64, voxel to RAS mm.
+        notes: what a reader of the report should know.
     """
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     affine: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
 
 def looks_like_nifti(path: Path, head: bytes) -> bool:
@@ -97,9 +102,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
             "TOO_FEW_SLICES", f"at least {MIN_SLICES} voxels a side are needed; got {shape}"
         )
     _require_size(header, shape, file_bytes, packed)
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ScanRejected("BAD_NIFTI", "the affine should have an inverse")
+    affine, notes = _affine(header, shape)
     zooms = np.linalg.norm(affine[:3, :3], axis=0)
     pixdim = np.asarray(header.get_zooms()[:3], dtype=np.float64)
     if not np.allclose(zooms, pixdim, rtol=ZOOM_TOLERANCE, atol=0):
@@ -109,7 +112,28 @@ def read_nifti_header(path: Path) -> NiftiHeader:
             f"{_triple(pixdim)} mm",
         )
     x, y, z = (float(value) for value in zooms)
-    return NiftiHeader(shape, (x, y, z), affine)
+    return NiftiHeader(shape, (x, y, z), affine, notes)
+
+
+def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], Notes]:
+    """The sform, else the qform; a note when both are given and differ."""
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # nifti1.h: "if qfac is 0, take it as 1"
+    try:
+        given = [form for form in (header.get_sform(True), header.get_qform(True)) if form[1] > 0]
+    except (HeaderDataError, ValueError) as error:
+        raise ScanRejected("BAD_NIFTI", "the quaternion and qfac should be a rotation") from error
+    affines = np.array([matrix for matrix, _ in given], dtype=np.float64)
+    finite = bool(np.isfinite(affines).all())
+    volumes = np.linalg.det(affines[:, :3, :3]) if finite else np.zeros(len(affines))
+    if abs(volumes[0]) < MIN_VOXEL_MM3:
+        raise ScanRejected("BAD_NIFTI", "the affine should have an inverse")
+    if volumes.min() < 0 < volumes.max():
+        raise ScanRejected("BAD_NIFTI", "qform and sform should agree; one mirrors the other")
+    corners = np.stack(np.meshgrid(*([0, size - 1] for size in shape), [1]), axis=-1)
+    apart = np.linalg.norm((corners @ (affines[0] - affines[-1]).T)[..., :3], axis=-1)
+    differ = apart.max() > FORMS_APART_MM
+    return affines[0], ("qform and sform differ; sform was used",) if differ else ()
 
 
 def _triple(values: NDArray[np.float64]) -> str:
@@ -208,8 +232,8 @@ def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tupl
         notes: what a reader of the report should know.
 
     Raises:
-        ScanRejected: as `read_nifti_header`; BAD_NIFTI for values that are not finite,
-            HU_IMPLAUSIBLE for values outside int16, TRUNCATED or CORRUPT for broken data.
+        ScanRejected: as `read_nifti_header`; BAD_NIFTI for values that are not finite, TRUNCATED
+            or CORRUPT for broken data, HU_IMPLAUSIBLE for values outside int16 or none below 0.
     """
     accepted = read_nifti_header(path)
     header = _header(path)[0]
@@ -238,7 +262,12 @@ def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tupl
         raise ScanRejected("CORRUPT", "the compressed voxels cannot be unpacked") from error
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
-    return by_slice.transpose(2, 1, 0), accepted.affine, ()
+    if by_slice.min() >= 0:
+        raise ScanRejected(
+            "HU_IMPLAUSIBLE",
+            f"HU should go below 0, as fat and air do; got {by_slice.min()} to {by_slice.max()}",
+        )
+    return by_slice.transpose(2, 1, 0), accepted.affine, accepted.notes
 
 
 def _require_checksum(file: gzip.GzipFile, most_bytes: int) -> None:
@@ -265,6 +294,6 @@ def _as_hu(values: NDArray[Any], slope: float, intercept: float, index: int) -> 
     if hu.min() < HU_MIN or hu.max() > HU_MAX:
         raise ScanRejected(
             "HU_IMPLAUSIBLE",
-            f"HU should fit 16 bits; got {hu.min():.0f} to {hu.max():.0f} in slice {index + 1}",
+            f"HU should fit 16 bits; got {hu.min():g} to {hu.max():g} in slice {index + 1}",
         )
     return hu.astype(np.int16)

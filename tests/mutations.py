@@ -24,13 +24,13 @@ from liverseg.scans import found_scans, read_scan
 J2K = "1.2.840.10008.1.2.4.90"
 
 
-def nifti(name: str) -> d.Change:
+def nifti(name: str, change: w.HeaderChange | None = None) -> d.Change:
     """A NIfTI file in place of the slices."""
 
     def make(folder: Path) -> None:
         for path in list(folder.iterdir()):
             path.unlink()
-        w.write_nifti(folder / name, small_ct()[0])
+        w.write_nifti(folder / name, small_ct()[0], change)
 
     return make
 
@@ -51,6 +51,7 @@ SEEDS: dict[str, d.Change] = {
     "enhanced JPEG 2000": d.both(d.enhanced(), e.by_tool("gdcmconv", "--j2k")),
     "NIfTI": nifti("ct.nii"),
     "NIfTI gzip": nifti("ct.nii.gz"),
+    "NIfTI, qform": nifti("ct.nii", w.qform_only),
     "zip": w.zipped(),
     "tar": w.tarred(".tar"),
     "tar.gz": w.tarred(".tar.gz"),

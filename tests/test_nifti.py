@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import AFFINE, small_ct
-from wrapped import both_absent, field, voxel_size, write_nifti
+from wrapped import both_absent, field, qform_only, voxel_size, write_nifti
 
 from liverseg.errors import ScanRejected
 from liverseg.nifti import read_nifti, read_nifti_header
@@ -39,6 +39,7 @@ def test_scaled_values_are_hu(tmp_path: Path) -> None:
 
     stored = np.full((10, 9, 8), 100, dtype=np.uint8)
     stored[0, 0, 0] = 200
+    stored[2, 0, 0] = 0
     image = read_nifti(write_nifti(tmp_path / "ct.nii.gz", stored, change))[0]
     assert image[0, 0, 0] == 275  # 2 * 200 - 125
     assert image[1, 0, 0] == 75
@@ -55,6 +56,23 @@ def test_the_header_gives_spacing_and_shape(tmp_path: Path) -> None:
     assert header.spacing_mm == (2.0, 1.5, 3.0)
 
 
+def quaternion(**fields: Any) -> Callable[[Any], None]:
+    """A header with a qform alone, and other fields."""
+
+    def change(header: Any) -> None:
+        qform_only(header)
+        for name, value in fields.items():
+            header[name] = value
+
+    return change
+
+
+def mirrored(header: Any) -> None:
+    """A header whose forms have left and right the other way round."""
+    header.set_qform(AFFINE, 1)
+    header["srow_x"] = [2, 0, 0, 95]
+
+
 BAD_HEADERS: dict[str, tuple[Callable[[Any], None], str]] = {
     "neither qform nor sform": (both_absent, "BAD_NIFTI"),
     "a spacing of zero": (voxel_size(0), "BAD_NIFTI"),
@@ -66,6 +84,10 @@ BAD_HEADERS: dict[str, tuple[Callable[[Any], None], str]] = {
     "colours": (field("datatype", 128), "BAD_NIFTI"),
     "complex numbers": (field("datatype", 32), "BAD_NIFTI"),
     "an affine without an inverse": (field("srow_z", [0, 0, 0, 0]), "BAD_NIFTI"),
+    "a quaternion that is none": (quaternion(quatern_b=0.9, quatern_c=0.9), "BAD_NIFTI"),
+    "a quaternion that is no number": (quaternion(quatern_b=np.nan), "BAD_NIFTI"),
+    "a handedness of 3": (quaternion(pixdim=[3, 2, 1.5, 3, 1, 1, 1, 1]), "BAD_NIFTI"),
+    "a qform that mirrors the sform": (mirrored, "BAD_NIFTI"),
     "three volumes": (field("dim", [4, 40, 32, 4, 3, 1, 1, 1]), "BAD_NIFTI"),
     "a negative dimension": (field("dim", [3, 40, -32, 12, 1, 1, 1, 1]), "BAD_NIFTI"),
     "a plane": (field("dim", [2, 40, 32, 1, 1, 1, 1, 1]), "TOO_FEW_SLICES"),
@@ -85,6 +107,51 @@ def test_a_bad_header_is_refused_with_its_code(tmp_path: Path, name: str) -> Non
     with pytest.raises(ScanRejected) as raised:
         read_nifti_header(path)
     assert raised.value.code == code
+
+
+def test_a_qform_alone_is_read_and_no_handedness_is_the_usual_one(tmp_path: Path) -> None:
+    read = read_nifti_header(write_nifti(tmp_path / "q.nii", small_ct()[0], quaternion()))
+    np.testing.assert_allclose(read.affine, AFFINE, atol=1e-6)
+    right = np.diag([2, 1.5, 3, 1.0])
+
+    def without_handedness(header: Any) -> None:
+        header.set_qform(right, 1)
+        header["sform_code"] = 0
+        header["pixdim"][0] = 0
+
+    read = read_nifti_header(write_nifti(tmp_path / "0.nii", small_ct()[0], without_handedness))
+    np.testing.assert_allclose(read.affine, right, atol=1e-6)
+
+
+def test_a_qform_that_differs_from_the_sform_is_noted(tmp_path: Path) -> None:
+    def change(header: Any) -> None:
+        header.set_qform(AFFINE, 1)
+        header["qoffset_x"] = 97
+
+    _, affine, notes = read_nifti(write_nifti(tmp_path / "ct.nii", small_ct()[0], change))
+    np.testing.assert_array_equal(affine, AFFINE)
+    assert notes == ("qform and sform differ; sform was used",)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (small_ct()[0] > 100).astype(np.uint8),
+        ((small_ct()[0] + 1024) / 4096).astype(np.float32),
+        (small_ct()[0] + 1024).astype(np.uint16),
+    ],
+    ids=["a label map", "from 0 to 1", "off by 1024"],
+)
+def test_a_volume_with_nothing_below_zero_is_no_hu(tmp_path: Path, values: Any) -> None:
+    path = write_nifti(tmp_path / "ct.nii", values)
+    with pytest.raises(ScanRejected, match=r"HU_IMPLAUSIBLE.*below 0"):
+        read_nifti(path)
+
+
+def test_values_without_bounds_are_said_shortly(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "ct.nii", np.full((10, 9, 8), 1e300))
+    with pytest.raises(ScanRejected, match=r"got 1e\+300 to 1e\+300 in slice 1"):
+        read_nifti(path)
 
 
 def test_a_small_file_of_zeros_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:

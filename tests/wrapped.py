@@ -181,6 +181,12 @@ def both_absent(header: Any) -> None:
     header["qform_code"] = header["sform_code"] = 0
 
 
+def qform_only(header: Any) -> None:
+    """A qform in place of the sform."""
+    header.set_qform(AFFINE, 1)
+    header["sform_code"] = 0
+
+
 def nifti_of(make_image: Callable[[], np.ndarray]) -> Change:
     """Another volume as NIfTI in place of the slices."""
 
