@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING
 
@@ -62,13 +62,16 @@ def looks_like_archive(path: Path, head: bytes) -> bool:
     )
 
 
-def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> None:
+def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> Limits:
     """Unpack every file of an archive below a folder.
 
     Args:
         archive: a file that `looks_like_archive`.
         folder: an empty folder that only we can read.
         limits: what the archive may hold.
+
+    Returns:
+        The limits with what is left of members and bytes, for what shares them.
 
     Raises:
         ScanRejected: UNSAFE_ARCHIVE for links, devices, names that are absolute or lead out of
@@ -98,6 +101,11 @@ def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> None
             raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
         reason = f"the archive could not be unpacked: {error.strerror}"
         raise ScanRejected("UNREADABLE", reason) from error
+    return replace(
+        limits,
+        members=limits.members - budget.members,
+        total_bytes=limits.total_bytes - budget.bytes,
+    )
 
 
 class _StrictInfo(tarfile.TarInfo):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
-from liverseg.archive import looks_like_archive, unpack
+from liverseg.archive import DEFAULT_LIMITS, looks_like_archive, unpack
 from liverseg.dicom.header import looks_like_dicom
 from liverseg.errors import ScanRejected
 from liverseg.nifti import decompressed_head, looks_like_nifti
 from liverseg.walk import files_below
 
 HEAD_BYTES = 512  # enough for every magic number
+MAX_NESTED = 1000  # archives within one archive: each costs time, even one that is refused
 UNREADABLE = "a folder or a file that the operating system does not let us read"
 
 
@@ -22,7 +25,8 @@ class Gathered:
         private: an empty folder that only we can read; archives are unpacked there.
 
     Attributes:
-        archives: the archive of each folder of unpacked files.
+        archives: the archive of each folder of unpacked files; of one that lay in another archive
+            that other one.
         dicom: files that look like DICOM, each once.
         nifti: files that look like NIfTI, each once.
         junk: how many other files each folder holds; an input that is such a file counts itself.
@@ -36,6 +40,10 @@ class Gathered:
         self.nifti: dict[Path, None] = {}
         self.junk: dict[Path, int] = defaultdict(int)
         self.refused: list[tuple[Path, ScanRejected]] = []
+        # Bytes for all archives, members for one and those in it.
+        self._left = DEFAULT_LIMITS
+        self._nested = 0
+        self._outer = private
 
     def add_tree(self, root: Path, archive: Path | None = None) -> None:
         """Take in every file below a folder, or one file."""
@@ -59,25 +67,38 @@ class Gathered:
             return True
         if looks_like_dicom(head):
             self.dicom[path] = None
-        elif looks_like_archive(path, head) and archive is None:
-            self._add_archive(path)
+        elif looks_like_archive(path, head) and self._may_unpack(path, archive):
+            self._add_archive(path, archive)
         elif looks_like_nifti(path, decompressed_head(head)):
             self.nifti[path] = None
         else:
             return False
         return True
 
-    def _add_archive(self, path: Path) -> None:
+    def _may_unpack(self, path: Path, archive: Path | None) -> bool:
+        """Whether an archive is unpacked: a delivery, or one within a delivery, no deeper."""
+        if archive is None:
+            self._nested = 0
+            return True
+        self._nested += 1
+        return path.is_relative_to(self._outer) and self._nested <= MAX_NESTED
+
+    def _add_archive(self, path: Path, outer: Path | None) -> None:
         """Unpack an archive into a folder of its own and take in what it holds."""
         folder = self.private / str(len(self.archives))
         folder.mkdir()
-        self.archives[folder] = path
+        self.archives[folder] = outer or path
+        if outer is None:
+            self._outer = folder
+            self._left = replace(self._left, members=DEFAULT_LIMITS.members)
         try:
-            unpack(path, folder)
+            self._left = unpack(path, folder, self._left)
         except ScanRejected as error:
+            # Nothing of it is read: it must not take the room of others.
+            shutil.rmtree(folder)
             self._refuse(path, error)
             return
-        self.add_tree(folder, archive=path)
+        self.add_tree(folder, archive=outer or path)
 
     def _refuse(self, path: Path, error: ScanRejected) -> None:
         """Note a file that holds no scan."""
@@ -85,7 +106,6 @@ class Gathered:
 
     def source(self, path: Path) -> Path:
         """The input path that a file came from."""
-        for folder, archive in self.archives.items():
-            if path.is_relative_to(folder):
-                return archive
-        return path
+        if not path.is_relative_to(self.private):
+            return path
+        return self.archives[self.private / path.relative_to(self.private).parts[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 from conftest import phantom, small_ct
 
+from liverseg.archive import Limits
 from liverseg.dicom.write import write_ct_series
 from liverseg.errors import ScanRejected
+from liverseg.gather import Gathered
 from liverseg.scans import found_scans, read_scan, scan_at
 
 
@@ -83,6 +86,53 @@ def test_phantom_slices_and_nifti_are_the_same_volume(
     np.testing.assert_allclose(first.affine, second.affine, atol=1e-9)
 
 
+def test_a_zip_in_a_zip_is_read_and_one_more_is_not(tmp_path: Path) -> None:
+    write_ct_series(*small_ct(), tmp_path / "1" / "CT")
+    for level in (1, 2, 3):
+        (tmp_path / str(level + 1)).mkdir()
+        shutil.move(zipped(tmp_path / str(level)), tmp_path / str(level + 1))
+    with found_scans([tmp_path / "3"]) as scans:
+        (scan,) = scans
+        assert (scan.code, scan.slices, scan.source) == ("", 12, tmp_path / "3" / "2.zip")
+        np.testing.assert_array_equal(read_scan(scan).image, small_ct()[0])
+    with found_scans([tmp_path / "4"]) as scans:
+        assert [scan.code for scan in scans] == ["NOT_CT"]
+
+
+def test_archives_share_the_bytes_that_are_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "file").write_bytes(name.encode() * 1000)
+        zipped(tmp_path / "in" / name)
+        shutil.rmtree(tmp_path / "in" / name)
+    monkeypatch.setattr("liverseg.gather.DEFAULT_LIMITS", Limits(total_bytes=2500))
+    private = tmp_path / "private"
+    private.mkdir()
+    gathered = Gathered(private)
+    gathered.add_tree(tmp_path / "in")
+    assert [(path.name, error.code) for path, error in gathered.refused] == [
+        ("c.zip", "UNSAFE_ARCHIVE")
+    ]
+    # Nothing of the refused one is left to take room.
+    assert sorted(path.name for path in private.iterdir()) == ["0", "1"]
+
+
+def test_a_refused_archive_leaves_nothing_unpacked(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(__file__, "one")
+        link = tarfile.TarInfo("two")
+        link.type, link.linkname = tarfile.SYMTYPE, "one"
+        archive.addfile(link)
+    private = tmp_path / "private"
+    private.mkdir()
+    gathered = Gathered(private)
+    gathered.add_tree(tmp_path / "a.tar")
+    assert [error.code for _, error in gathered.refused] == ["UNSAFE_ARCHIVE"]
+    assert list(private.iterdir()) == []
+
+
 def bytes_read() -> int:
     """How much this process has read so far."""
     counters = Path("/proc/self/io").read_text()
@@ -132,14 +182,6 @@ def test_an_unsafe_archive_is_listed(tmp_path: Path, small_dicom: Path) -> None:
         file.writestr("../out", "x")
     with found_scans([archive]) as scans:
         assert [(scan.code, scan.source) for scan in scans] == [("UNSAFE_ARCHIVE", archive)]
-
-
-def test_an_archive_in_an_archive_is_no_image(tmp_path: Path, small_dicom: Path) -> None:
-    outer = tmp_path / "outer"
-    outer.mkdir()
-    shutil.move(zipped(small_dicom), outer)
-    with found_scans([zipped(outer)]) as scans:
-        assert [scan.code for scan in scans] == ["NOT_CT"]
 
 
 def test_case_ids_are_unique_in_a_run(tmp_path: Path) -> None:
