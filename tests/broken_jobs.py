@@ -125,6 +125,9 @@ class Breaking:
 
     output: Path
 
+    def results(self) -> dict[str, str]:
+        return {}
+
     def prepare(self) -> None:
         pass
 
