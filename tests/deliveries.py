@@ -210,6 +210,21 @@ def whole_copy(folder: Path) -> None:
         shutil.copy(path, folder / "again" / path.name)
 
 
+def sent_again(folder: Path) -> None:
+    """The export copied into itself under new SOPInstanceUIDs."""
+    whole_copy(folder)
+    each(SOPInstanceUID=lambda index: generate_uid())(folder / "again")
+
+
+def other_pixels(below: str) -> Change:
+    """One other value in every slice of a folder below."""
+
+    def change(dataset: FileDataset, index: int) -> None:
+        dataset.PixelData = b"\1\2" + dataset.PixelData[2:]
+
+    return lambda folder: edit_slices(folder / below, change)
+
+
 def other_matrix(folder: Path) -> None:
     """One slice of half the rows."""
     dataset = pydicom.dcmread(folder / "IM0004.dcm")

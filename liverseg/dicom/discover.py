@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from liverseg.dicom.beside import lost_notes
+from liverseg.dicom.content import content_digest as content_digest  # scans.py's, too
 from liverseg.dicom.frames import frames_of
 from liverseg.dicom.header import quiet_pydicom, read_header
 from liverseg.dicom.image import Slice
@@ -190,17 +190,6 @@ def _files(slices: Sequence[Slice]) -> tuple[Path, ...]:
 def _content_key(files: Sequence[Path]) -> str:
     """A digest of the files, the same in any order and under any names."""
     return hashlib.sha256("".join(sorted(map(content_digest, files))).encode()).hexdigest()
-
-
-def content_digest(path: Path, most: int | None = None) -> str:
-    """SHA-256 of a file, read piece by piece; of its size and its first `most` bytes if given."""
-    digest = hashlib.sha256(b"" if most is None else str(path.stat().st_size).encode())
-    left = sys.maxsize if most is None else most
-    with path.open("rb") as file:
-        while chunk := file.read(min(CHUNK_BYTES, left)):
-            digest.update(chunk)
-            left -= len(chunk)
-    return digest.hexdigest()
 
 
 def _broken(path: Path, error: ScanRejected) -> Series:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from liverseg.dicom.duplicates import without_duplicates, without_resent
 from liverseg.dicom.geometry import (
     ORIENTATION_TOLERANCE,
     heights_mm,
@@ -27,12 +28,7 @@ from liverseg.dicom.pixels import (
     require_decoder,
     stored_dtype,
 )
-from liverseg.dicom.split import (
-    MIN_SLICES,
-    by_frame_of_reference,
-    parts_of,
-    without_duplicates,
-)
+from liverseg.dicom.split import MIN_SLICES, by_frame_of_reference, parts_of
 from liverseg.errors import ScanRejected
 
 MAX_SLICES = 20_000
@@ -71,6 +67,9 @@ def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
         if copies:
             notes.append(f"{copies} files were copies of others and were left out")
         require_position(scan)
+        scan, resent = without_resent(scan)
+        if resent:
+            notes.append(f"{resent} images were sent again under new identifiers and left out")
         stacks = _by_orientation(scan, notes)
         frames = [frame for stack in stacks for frame in by_frame_of_reference(stack)]
         parts = [part for frame in frames for part in parts_of(frame)]

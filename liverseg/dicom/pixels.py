@@ -147,7 +147,7 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
     if item.transfer_syntax in NATIVE_SYNTAXES:
         raise ScanRejected("CORRUPT", f"{name} claims native pixels but holds encapsulated ones")
     try:
-        dataset = opened.get(item.path) or _data_set(item)
+        dataset = opened.get(item.path) or data_set(item)
         if item.frame is not None:
             opened[item.path] = dataset
         if "PixelData" not in dataset:
@@ -164,7 +164,7 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
     return decoded
 
 
-def _data_set(item: Slice) -> Dataset:
+def data_set(item: Slice) -> Dataset:
     """The whole data set of a file; its pixel data still compressed."""
     with item.path.open("rb") as file:
         unpacked = inflated(file) if item.transfer_syntax == DEFLATED else None

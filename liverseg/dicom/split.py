@@ -1,8 +1,7 @@
-"""Take the slices of one series apart: duplicates, and phases that share a SeriesInstanceUID."""
+"""Take apart the volumes that share a SeriesInstanceUID: phases and reconstructions."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,9 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm, slice_name
+from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm
 from liverseg.dicom.image import Slice
-from liverseg.dicom.pixels import read_stored
 from liverseg.dicom.values import PART_KEYWORDS, PHASE_KEYWORDS
 from liverseg.errors import ScanRejected
 
@@ -20,57 +18,6 @@ MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
 INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier", "Acquisition")
 THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
-
-
-def without_duplicates(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
-    """Keep one of every image that is there several times.
-
-    Args:
-        slices: of one series; call it inside `quiet_pydicom`.
-
-    Returns:
-        The slices left, in their order, and how many were left out.
-
-    Raises:
-        ScanRejected: DUPLICATE_CONFLICT when images of one SOPInstanceUID differ in their pixels,
-            position or rescale.
-    """
-    kept: dict[str, Slice] = {}
-    left: list[Slice] = []
-    for item in slices:
-        # Without identifiers only equal files are the same image.
-        identity = item.sop_uid or _digest(item)
-        first = kept.setdefault(identity, item)
-        if first is item:
-            left.append(item)
-        elif not _same_image(first, item):
-            index = left.index(first)
-            raise ScanRejected(
-                "DUPLICATE_CONFLICT",
-                "images of one SOPInstanceUID should be equal; "
-                f"{slice_name(first.path, index, len(slices))} has a copy that differs",
-            )
-    return left, len(slices) - len(left)
-
-
-def _digest(item: Slice) -> str:
-    """SHA-256 of the file, and the frame."""
-    return f"{hashlib.sha256(item.path.read_bytes()).hexdigest()}#{item.frame}"
-
-
-def _same_image(first: Slice, second: Slice) -> bool:
-    """Whether two images have equal pixels at one place; equal files are, without decoding."""
-    if first.path == second.path:
-        return first.frame == second.frame
-    if first.path.read_bytes() == second.path.read_bytes():
-        return True
-    said = [
-        (item.position, item.orientation, item.slope, item.intercept) for item in (first, second)
-    ]
-    if said[0] != said[1]:
-        return False
-    stored = [read_stored(item, "a duplicate", {}) for item in (first, second)]
-    return np.array_equal(stored[0], stored[1])
 
 
 def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:

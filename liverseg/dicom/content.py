@@ -1,0 +1,64 @@
+"""Digests of files and of stored pixels, read in chunks and never decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from pydicom.errors import InvalidDicomError
+
+from liverseg.dicom.header import BIG_ENDIAN
+from liverseg.dicom.image import Slice
+from liverseg.dicom.pixels import data_set
+from liverseg.dicom.values import PARSE_ERRORS, value_of
+from liverseg.errors import ScanRejected
+
+CHUNK_BYTES = 1 << 20
+
+
+def content_digest(path: Path, most: int | None = None) -> str:
+    """SHA-256 of a file, read piece by piece; of its size and its first `most` bytes if given."""
+    digest = hashlib.sha256(b"" if most is None else str(path.stat().st_size).encode())
+    left = sys.maxsize if most is None else most
+    with path.open("rb") as file:
+        while chunk := file.read(min(CHUNK_BYTES, left)):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()
+
+
+def pixel_digest(item: Slice) -> tuple[object, ...]:
+    """What two images with equal pixels, stored in the same way, have in common.
+
+    Images that were compressed differently have different digests: to see that their pixels are
+    equal they would have to be decoded, and that is not done where many files are looked at.
+
+    Raises:
+        ScanRejected: CORRUPT when the data set cannot be parsed, UNREADABLE.
+    """
+    layout = item.layout
+    stored = (layout.rows, layout.columns, layout.bits_allocated, layout.bits_stored)
+    said = (*stored, layout.high_bit, layout.signed, item.photometric, item.frame)
+    try:
+        if layout.offset is not None:
+            count = layout.rows * layout.columns * (layout.bits_allocated // 8)
+            start = layout.offset + (item.frame or 0) * count
+            return (*said, item.transfer_syntax == BIG_ENDIAN, _digest(item.path, start, count))
+        pixels = value_of(data_set(item), "PixelData") or b""
+    except (InvalidDicomError, EOFError, *PARSE_ERRORS) as error:
+        raise ScanRejected("CORRUPT", "the copy of an image cannot be parsed") from error
+    except OSError as error:
+        raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
+    return (*said, item.transfer_syntax, hashlib.sha256(pixels).hexdigest())
+
+
+def _digest(path: Path, start: int, count: int) -> str:
+    """SHA-256 of a stretch of a file, as far as it goes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(start)
+        while count > 0 and (chunk := file.read(min(CHUNK_BYTES, count))):
+            digest.update(chunk)
+            count -= len(chunk)
+    return digest.hexdigest()
