@@ -1,9 +1,11 @@
-"""One run at a time in an output folder: a second one is refused before it writes anything."""
+"""Folders of one run: an output folder keeps others out, a private one does not outlive it."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,10 @@ from liverseg.outputs import PRIVATE_MODE
 # Removed at the end of a run. One that a killed run has left behind holds nobody up: what counts
 # is the system's lock on it, which ends with the process.
 LOCK_FILE = ".liverseg.lock"
+PRIVATE_PREFIX = "liverseg-"
+PRIVATE_FOLDER_MODE = 0o700
+# Written to a private folder once it is locked: one without it is being made by another run.
+MARKER = ".liverseg.private"
 
 
 @contextmanager
@@ -39,6 +45,51 @@ def sole_writer(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             for part in missing:
                 part.rmdir()
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A new folder that only we can read, removed at the end.
+
+    Those that killed runs have left behind are removed first: they hold patients' images. What
+    counts is the system's lock on the folder, which ends with the process.
+
+    Raises:
+        OSError: the system's temporary folder cannot be written.
+    """
+    with suppress(OSError):
+        for left in Path(tempfile.gettempdir()).glob(f"{PRIVATE_PREFIX}*"):
+            with suppress(OSError):
+                _remove_stale(left)
+    with tempfile.TemporaryDirectory(prefix=PRIVATE_PREFIX) as name:
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            _lock(descriptor)
+            (Path(name) / MARKER).touch()
+            # The content has a folder of its own, without our marker.
+            content = Path(name) / "content"
+            content.mkdir(mode=PRIVATE_FOLDER_MODE)
+            yield content
+        finally:
+            os.close(descriptor)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove a private folder of ours that no run holds; raises OSError where one does."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    if not (folder / MARKER).is_file():
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            # Not `_lock`, which goes on where the file system has no locks.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

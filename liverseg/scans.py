@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from liverseg.dicom.image import Slice
 from liverseg.dicom.volume import read_volume
 from liverseg.errors import ScanRejected
 from liverseg.gather import Gathered
+from liverseg.lock import private_folder
 from liverseg.nifti import read_nifti, read_nifti_header
 
 CASE_ID_DIGITS = 16  # of SHA-256, in hexadecimal
@@ -111,8 +111,8 @@ def found_scans(
     for path in inputs:
         if not os.path.lexists(path):
             raise FileNotFoundError(f"an input should exist; got {path}")
-    with tempfile.TemporaryDirectory(prefix="liverseg-") as private:
-        gathered = Gathered(Path(private))
+    with private_folder() as private:
+        gathered = Gathered(private)
         for path in inputs:
             gathered.add_tree(Path(path))
         yield _unique(_scans(gathered, resample_irregular))

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "grid": BASE | {"interpolation", "uneven"},
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
     "gather": FILES,
-    "scans": FILES,
+    "scans": FILES | {"lock"},
     "identity": {"dicom", "scans"},
     **dict.fromkeys(("supervision", "inferer", "training", "training_log"), MODEL | {"transforms"}),
     "transforms": FILES | MODEL | {"scans", "component"},

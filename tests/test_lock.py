@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from tiny_pipeline import write_nifti_scan
 
 from liverseg import cli
-from liverseg.lock import LOCK_FILE, sole_writer
+from liverseg.lock import LOCK_FILE, private_folder, sole_writer
 
 
 def test_second_run_is_refused_in_one_line_and_writes_nothing(
@@ -55,3 +58,32 @@ def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"), sole_writer(tmp_path):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+KILLED = (
+    "import os, signal\n"
+    "from liverseg.lock import private_folder\n"
+    "with private_folder() as folder:\n"
+    "    (folder / 'slice').write_text('Musterfrau')\n"
+    "    print(folder, flush=True)\n"
+    "    os.kill(os.getpid(), signal.SIGKILL)\n"
+)
+
+
+def test_private_folder_of_a_killed_run_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, check=False
+    )
+    left = Path(ended.stdout.strip())
+    assert (left / "slice").is_file()
+    others = tmp_path / "liverseg-of-somebody"
+    others.mkdir()
+    with private_folder() as first, private_folder() as second:
+        assert not left.parent.exists()
+        assert first.is_dir()
+        assert second.parent.stat().st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == [others]
