@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from liverseg import __version__
 
-PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom", "highdicom")
+PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
 WEIGHTS = "models/model.pt"
 
 
