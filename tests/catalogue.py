@@ -194,6 +194,12 @@ SERIES: dict[str, Case] = {
     "reconstructions by kernel": case(
         d.twice_in_one_series(ConvolutionKernel=("B30f", "B70f")), EXACT, EXACT
     ),
+    "two computed energies": case(
+        d.twice_in_one_series(
+            ImageType=(["DERIVED", "PRIMARY", "MONO 40"], ["DERIVED", "PRIMARY", "MONO 70"])
+        ),
+        *(EXACT, EXACT),
+    ),
     "two energies": case(d.twice_in_one_series(KVP=("80", "140")), EXACT, EXACT),
     "phases by one time each": case(
         d.twice_in_one_series(AcquisitionTime=("120000", "120100")), EXACT, EXACT
@@ -295,6 +301,8 @@ GEOMETRY: dict[str, Case] = {
         d.each(PixelSpacing=None, ImagerPixelSpacing=[1.5, 2.0]), "NO_POSITION"
     ),
     "a pixel spacing of zero": case(d.each(PixelSpacing=[0, 0]), "NO_POSITION"),
+    "a pixel spacing of a millionth": case(d.each(PixelSpacing=[1e-6, 1e-6]), "NO_POSITION"),
+    "a pixel spacing of a metre": case(d.each(PixelSpacing=[1000, 1000]), "NO_POSITION"),
     "a slice of another matrix": case(d.other_matrix, "MIXED_MATRIX"),
     "a slice of another pixel spacing": case(d.one(3, PixelSpacing=[1.4, 2.0]), "MIXED_MATRIX"),
     "seven slices": case(d.remove(*range(7, COUNT)), "TOO_FEW_SLICES"),

@@ -74,6 +74,15 @@ def test_a_file_name_that_may_hold_a_patient_is_not_named(small_dicom: Path) -> 
     assert "DOE" not in reason
 
 
+def test_a_bare_number_is_named_only_where_it_counts_the_files(small_dicom: Path) -> None:
+    for index, path in enumerate(sorted(small_dicom.iterdir())):
+        path.rename(path.with_name(f"{index:05d}.dcm"))
+    remove(5)(small_dicom)
+    assert "between 00004.dcm and 00006.dcm" in only(small_dicom).reason
+    (small_dicom / "00004.dcm").rename(small_dicom / "48213.dcm")
+    assert "between slice 5 of 11 and 00006.dcm" in only(small_dicom).reason
+
+
 def test_the_case_id_is_the_digest_of_the_series_uid(tmp_path: Path) -> None:
     write_ct_series(*small_ct(), tmp_path)
     each(SeriesInstanceUID="1.2.3")(tmp_path)
@@ -101,8 +110,8 @@ def test_what_was_left_out_is_said(small_dicom: Path) -> None:
     scout_inside(small_dicom)
     same_file_twice(small_dicom)
     notes = " ".join(only(small_dicom).notes)
-    assert "1 localizer images were left out" in notes
-    assert "1 files were copies" in notes
+    assert "1 localizer image was left out" in notes
+    assert "1 file was a copy" in notes
 
 
 def test_an_accepted_series_describes_itself(small_dicom: Path) -> None:

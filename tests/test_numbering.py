@@ -29,8 +29,16 @@ def test_slices_that_are_missing_at_the_ends_are_noted(small_dicom: Path) -> Non
 
 def test_skipped_numbers_are_noted_where_positions_have_no_gap(small_dicom: Path) -> None:
     each(InstanceNumber=lambda index: index + (1 if index < 9 else 3))(small_dicom)
+    assert notes_of(small_dicom) == ("2 image numbers are skipped: images may be missing",)
+
+
+def test_every_second_slice_gone_is_noted(small_dicom: Path) -> None:
+    each(SliceThickness=1.5)(small_dicom)
+    assert notes_of(small_dicom) == ()
+    each(InstanceNumber=lambda index: 1 + 2 * index)(small_dicom)
     assert notes_of(small_dicom) == (
-        "2 image numbers are skipped: images may be missing, at an end of the scan",
+        "slices of 1.5 mm lie 3.000 mm apart and their numbers have gaps: slices may be missing "
+        "throughout",
     )
 
 
@@ -55,4 +63,4 @@ def test_the_number_of_a_localizer_is_not_skipped(small_dicom: Path) -> None:
     shutil.move(small_dicom / "scout", small_dicom.parent / "scout")
     each(InstanceNumber=lambda index: index + (1 if index < 5 else 2))(small_dicom)
     with found_scans([small_dicom, small_dicom.parent / "scout"]) as scans:
-        assert [scan.notes for scan in scans] == [("1 localizer images were left out",)]
+        assert [scan.notes for scan in scans] == [("1 localizer image was left out",)]

@@ -59,7 +59,7 @@ def without_resent(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
     """
     alike: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
     for item in slices:
-        alike[_place(item), item.phase, item.frame].append(item)
+        alike[_place(item), item.image_type, item.phase, item.frame].append(item)
     copies: set[int] = set()
     for group in alike.values():
         seen: set[tuple[object, ...]] = set()

@@ -25,6 +25,7 @@ SIDEWAYS_ROUNDING_MM = 0.03  # of a step across the normal, and of the slope tha
 LINE_TOLERANCE = 0.1  # of the median gap: how far from even steps a slice may be
 SAME_POSITION_MM = 0.01  # closer slices lie at one position
 MULTIPLE_TOLERANCE = 0.05  # a gap this close to a multiple of the median means missing slices
+MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 20.0  # of pixels: no scanner's are smaller or larger
 MAX_UNEVEN_GAP_MM = 10.0  # what is between slices further apart is not to be interpolated
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -43,7 +44,9 @@ def slice_name(path: Path, index: int, count: int) -> str:
         index: of the slice in order of position, from 0.
         count: of slices.
     """
-    if HARMLESS_NAME.fullmatch(path.name):
+    # A bare number may be a patient's, unless it counts the files.
+    bare = re.match(r"\d+", path.name, re.ASCII)
+    if HARMLESS_NAME.fullmatch(path.name) and not (bare and int(bare[0]) > 2 * count):
         return path.name
     return f"slice {index + 1} of {count}"
 
@@ -53,19 +56,22 @@ def require_position(slices: Sequence[Slice]) -> None:
 
     Raises:
         ScanRejected: NO_POSITION when position, orientation or pixel spacing is absent,
-            unparsable, not positive or no pair of directions at right angles.
+            unparsable, no length of pixels or no pair of directions at right angles.
     """
     right: set[tuple[float, ...]] = set()  # orientations seen to be two directions
     for index, item in enumerate(slices):
-        if item.position and item.orientation in right and min(item.spacing_mm or (0,)) > 0:
+        spacing_mm = item.spacing_mm or (0.0,)
+        is_length = MIN_SPACING_MM <= min(spacing_mm) <= max(spacing_mm) <= MAX_SPACING_MM
+        if item.position and item.orientation in right and is_length:
             continue
         where = f"in {slice_name(item.path, index, len(slices))}"
         if item.position is None:
             raise ScanRejected("NO_POSITION", f"no usable ImagePositionPatient {where}")
         if item.orientation is None:
             raise ScanRejected("NO_POSITION", f"no usable ImageOrientationPatient {where}")
-        if item.spacing_mm is None or min(item.spacing_mm) <= 0:
-            raise ScanRejected("NO_POSITION", f"PixelSpacing should be two lengths in mm {where}")
+        if not is_length:
+            limits = f"{MIN_SPACING_MM:g} to {MAX_SPACING_MM:g} mm"
+            raise ScanRejected("NO_POSITION", f"PixelSpacing should be of {limits} {where}")
         axes = np.reshape(item.orientation, (2, 3))
         if np.abs(axes @ axes.T - np.eye(2)).max() > UNIT_TOLERANCE:
             raise ScanRejected(

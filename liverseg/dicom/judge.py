@@ -21,7 +21,7 @@ from liverseg.dicom.geometry import (
 )
 from liverseg.dicom.image import Slice
 from liverseg.dicom.kind import is_localizer, is_page, is_projection, is_reformatted
-from liverseg.dicom.numbering import numbering_notes
+from liverseg.dicom.numbering import numbering_notes, thinned_notes
 from liverseg.dicom.pixels import (
     LOSSY_SYNTAXES,
     MAYBE_LOSSY_SYNTAXES,
@@ -29,6 +29,7 @@ from liverseg.dicom.pixels import (
     stored_dtype,
 )
 from liverseg.dicom.split import MIN_SLICES, by_frame_of_reference, parts_of
+from liverseg.dicom.values import counted
 from liverseg.errors import ScanRejected
 
 MAX_SLICES = 20_000
@@ -65,11 +66,16 @@ def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
         _require_pixels(scan)
         scan, copies = without_duplicates(scan)
         if copies:
-            notes.append(f"{copies} files were copies of others and were left out")
+            notes.append(
+                counted(copies, "file was a copy", "files were copies") + " of others and left out"
+            )
         require_position(scan)
         scan, resent = without_resent(scan)
         if resent:
-            notes.append(f"{resent} images were sent again under new identifiers and left out")
+            notes.append(
+                counted(resent, "image was", "images were")
+                + " sent again under new identifiers and left out"
+            )
         stacks = _by_orientation(scan, notes)
         frames = [frame for stack in stacks for frame in by_frame_of_reference(stack)]
         parts = [part for frame in frames for part in parts_of(frame)]
@@ -124,7 +130,10 @@ def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice
     if not kept:
         raise ScanRejected("LOCALIZER", f"{len(slices)} localizer images and no other")
     if len(kept) < len(slices):
-        notes.append(f"{len(slices) - len(kept)} localizer images were left out")
+        notes.append(
+            counted(len(slices) - len(kept), "localizer image was", "localizer images were")
+            + " left out"
+        )
     return kept
 
 
@@ -134,8 +143,8 @@ def _without_pages(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
     if len(kept) == len(slices) or len(kept) < MIN_SLICES:
         return list(slices)
     notes.append(
-        f"{len(slices) - len(kept)} images that are no slices (in colour, or without a place) "
-        "were left out"
+        counted(len(slices) - len(kept), "image that is no slice", "images that are no slices")
+        + " left out (in colour, or without a place)"
     )
     return kept
 
@@ -160,7 +169,10 @@ def _by_orientation(slices: Sequence[Slice], notes: list[str]) -> list[list[Slic
     large = [stack for stack in stacks if len(stack) >= MIN_SLICES] or stacks[:1]
     askew = sum(map(len, stacks)) - sum(map(len, large))
     if askew:
-        notes.append(f"{askew} images of another orientation were left out, as localizers")
+        notes.append(
+            counted(askew, "image of another orientation was", "images of another orientation were")
+            + " left out, as localizers"
+        )
     return large
 
 
@@ -245,7 +257,7 @@ def _require_size(slices: Sequence[Slice]) -> None:
 
 def _remarks(slices: Sequence[Slice]) -> list[str]:
     """What a reader of the report should know of an accepted volume."""
-    remarks = []
+    remarks = thinned_notes(slices)
     if uneven_positions(slices) is not None:
         gaps = np.diff(heights_mm(slices))
         remarks.append(f"unevenly spaced slices, {gaps.min():.3f} to {gaps.max():.3f} mm apart")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
+from liverseg.dicom.geometry import heights_mm
 from liverseg.dicom.image import Slice
+from liverseg.dicom.values import counted
 
+THINNED = 1.9  # gaps of so many slice thicknesses may be those of every second slice
 MAX_NUMBER = (1 << 31) - 1  # of the type IS (PS3.5 6.2)
 
 
@@ -33,9 +37,8 @@ def numbering_notes(slices: Sequence[Slice]) -> list[str]:
     steps = np.diff(numbers)
     if np.median(steps) == 1 and steps.max() > 1:
         skipped = int((steps - 1).sum())
-        return [
-            f"{skipped} image numbers are skipped: images may be missing, at an end of the scan"
-        ]
+        said = counted(skipped, "image number is", "image numbers are")
+        return [f"{said} skipped: images may be missing"]
     acquired = {item.acquired for item in slices}
     total = acquired.pop() if len(acquired) == 1 else None
     # Only where the numbers count the images of the acquisition from 1, all steps alike.
@@ -47,4 +50,27 @@ def numbering_notes(slices: Sequence[Slice]) -> list[str]:
     return [
         f"of {total} images of the acquisition the first {before} and the last {after} are not "
         "here: slices may be missing at an end of the scan"
+    ]
+
+
+def thinned_notes(slices: Sequence[Slice]) -> list[str]:
+    """Sentences on slices that were taken out evenly, so that no gap stands out.
+
+    Args:
+        slices: of one accepted volume, sorted by position.
+
+    Returns:
+        No sentence, or one where the gaps and the image numbers both say so.
+    """
+    thickness_mm = slices[0].thickness_mm
+    found = [item.instance for item in slices if item.frame is None and item.instance is not None]
+    if not thickness_mm or len(found) < len(slices):
+        return []
+    gap_mm = float(np.median(np.diff(heights_mm(slices))))
+    steps = {abs(after - before) for before, after in pairwise(found)}
+    if gap_mm < THINNED * thickness_mm or len(steps) != 1 or steps.pop() < 2:
+        return []
+    return [
+        f"slices of {thickness_mm:g} mm lie {gap_mm:.3f} mm apart and their numbers have gaps: "
+        "slices may be missing throughout"
     ]

@@ -83,6 +83,11 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         by_value = _by_value(slices, index)
         if len(by_value) > 1 and all(_is_single(group) for group in by_value):
             return by_value
+    by_type = defaultdict(list)  # energies that were computed differ in nothing else
+    for item in slices:
+        by_type[item.image_type].append(item)
+    if len(by_type) > 1 and all(map(_is_single, by_type.values())):
+        return [by_type[image_type] for image_type in sorted(by_type)]
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
         by_time = _by_time(slices, places.tolist(), index)
         if by_time:
@@ -92,7 +97,7 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     raise ScanRejected(
         "AMBIGUOUS_POSITIONS",
         f"every position should hold one slice; {most} at {where:.3f} mm above the lowest, and "
-        "no acquisition, phase, kernel, kVp or time tells them apart",
+        "no acquisition, phase, kernel, kVp, type or time tells them apart",
     )
 
 

@@ -111,6 +111,11 @@ def phase_values(dataset: Elements) -> tuple[str, ...]:
     return (*parts, *times)
 
 
+def counted(count: int, one: str, several: str) -> str:
+    """A number with its words, for a message."""
+    return f"{count} {one if count == 1 else several}"
+
+
 def known_modality(modality: str) -> str:
     """A modality of the standard; "" for any other word, which might be about a patient."""
     return modality if modality in MODALITIES else ""
