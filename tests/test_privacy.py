@@ -85,7 +85,7 @@ def planted(dataset: FileDataset, index: int) -> None:
     dataset.StudyDescription = dataset.SeriesDescription = EVERYTHING[:64]
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{UID}.7.{index}"
     dataset.KVP = dataset.ConvolutionKernel = None
-    dataset.AcquisitionNumber = 1
+    dataset.AcquisitionNumber, dataset.FrameOfReferenceUID = 1, f"{UID}.1"
     for keyword in ("AcquisitionDateTime", "ContentDate", "AcquisitionDate"):
         setattr(dataset, keyword, BIRTH_DATE)
 
