@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -59,6 +60,15 @@ def edit_slices(folder: Path, change: Callable[[FileDataset, int], None]) -> Non
         dataset = pydicom.dcmread(path)
         change(dataset, index)
         dataset.save_as(path)
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """What the command sets up with --verbose ends with the test."""
+    logger = logging.getLogger("liverseg")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers, logger.level = handlers, level
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_decoder_that_really_aborts_ends_its_scan_only(tmp_path: Path) -> None:
     assert "SIGABRT" in rows[0].detail or rows[0].code == "FAILED"
 
 
-def test_ct_that_aborts_its_decoder_ends_itself_only(
+def test_ct_with_an_impossible_frame_header_ends_itself_only(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b", "c"):
@@ -136,8 +136,8 @@ def test_ct_that_aborts_its_decoder_ends_itself_only(
     rows = convert([tmp_path / "in"], tmp_path / "out")
     broken = [row for row in rows if row.status != "done"]
     assert len(rows) == 3
-    # python-gdcm 3.2.6 aborts; another may raise.
-    assert [row.code in ("CRASHED", "CORRUPT") for row in broken] == [True]
+    # python-gdcm 3.2.6 would abort; it is never asked.
+    assert [row.code for row in broken] == ["CORRUPT"]
     assert not (tmp_path / "out" / f"{broken[0].case_id}.nii.gz").exists()
     assert capfd.readouterr() == ("", "")
 
