@@ -20,9 +20,11 @@ from collections.abc import Sequence
 
 import monai.networks.nets
 import torch
-from monai.networks.layers.utils import get_act_layer, get_norm_layer
+from monai.networks.layers.utils import get_act_layer
 from torch import nn
 from torch.nn import functional
+
+from liverseg.blocks import REFINING_KERNEL, SkipHead, convolution_block, doubling
 
 # Fig. 2 of [1]: output channels and kernels (x, y, z) of the six convolutions, layers 1 2 4 5 7 8.
 PAPER_CHANNELS = (8, 8, 16, 32, 32, 32)
@@ -61,10 +63,15 @@ class DSN(nn.Module):
             None. Not stated in the paper; the authors' released heart network [2] has none.
         head_convolution: end every head with a 1x1x1 convolution from deconv_channels (as in
             [2]) instead of a transposed convolution to out_channels.
+        skips: give the main head the maps of layers 5 and 2 after each of its transposed
+            convolutions, which the paper's network does not have (see SkipHead).
 
     Raises:
         ValueError: if the channels or kernels are not six, a kernel is even, or init is unknown.
     """
+
+    # Read by torch.jit.script, which then leaves out the branch that is not taken.
+    __constants__ = ("skips",)
 
     def __init__(
         self,
@@ -79,6 +86,7 @@ class DSN(nn.Module):
         deconv_channels: int = 16,
         deconv_activation: str | None = None,
         head_convolution: bool = False,
+        skips: bool = False,
     ) -> None:
         super().__init__()
         _check_layers(channels, kernel_sizes, deconv_kernel_size, init)
@@ -88,10 +96,11 @@ class DSN(nn.Module):
         self.stride = STRIDE
         # Other normalisations than batch make every voxel see the whole input.
         local = norm is None or norm == "batch"
-        self.halo = halo(kernel_sizes, deconv_kernel_size) if local else None
+        self.halo = halo(kernel_sizes, deconv_kernel_size, skips) if local else None
+        self.skips = skips
 
         def convolution(inputs: int, outputs: int, kernel: Sequence[int]) -> nn.Sequential:
-            return _convolution(inputs, outputs, kernel, activation, norm)
+            return convolution_block(inputs, outputs, kernel, activation, norm)
 
         def head(inputs: int, doublings: int) -> nn.Sequential:
             widths = [inputs] + [deconv_channels] * doublings
@@ -99,7 +108,7 @@ class DSN(nn.Module):
                 widths[-1] = out_channels
             layers: list[nn.Module] = []
             for number, (wide, narrow) in enumerate(itertools.pairwise(widths)):
-                layers.append(_doubling(wide, narrow, deconv_kernel_size))
+                layers.append(doubling(wide, narrow, deconv_kernel_size))
                 if deconv_activation is not None and (head_convolution or number < doublings - 1):
                     layers.append(get_act_layer(deconv_activation))
             if head_convolution:
@@ -114,7 +123,13 @@ class DSN(nn.Module):
         self.layer6 = nn.MaxPool3d(2)
         self.layer7 = convolution(c5, c7, k7)
         self.layer8 = convolution(c7, c8, k8)
-        self.head_main = head(c8, 2)  # layers 9 and 10
+        self.head_main: nn.Module
+        if skips:
+            self.head_main = SkipHead(
+                (c8, c5, c2), deconv_channels, out_channels, deconv_kernel_size, (activation, norm)
+            )
+        else:
+            self.head_main = head(c8, 2)  # layers 9 and 10
         self.head_layer6 = head(c5, 2)
         self.head_layer3 = head(c2, 1)
         self._initialise(init)
@@ -134,10 +149,10 @@ class DSN(nn.Module):
         """
         if self.training:
             return self.all_heads(image)
-        features = self.layer3(self.layer2(self.layer1(self._padded(image))))
-        features = self.layer6(self.layer5(self.layer4(features)))
-        features = self.layer8(self.layer7(features))
-        return self._cropped(self.head_main(features), image)
+        full = self.layer2(self.layer1(self._padded(image)))
+        half = self.layer5(self.layer4(self.layer3(full)))
+        deep = self.layer8(self.layer7(self.layer6(half)))
+        return self._cropped(self._main(deep, half, full), image)
 
     @torch.jit.export
     def all_heads(self, image: torch.Tensor) -> list[torch.Tensor]:
@@ -153,16 +168,21 @@ class DSN(nn.Module):
             ValueError: as forward.
         """
         # Shapes for the paper's channels; X, Y, Z are padded to multiples of 4.
-        features = self.layer2(self.layer1(self._padded(image)))  # (B, 8, X, Y, Z)
-        pooled3 = self.layer3(features)  # (B, 8, X/2, Y/2, Z/2)
-        features = self.layer5(self.layer4(pooled3))  # (B, 32, X/2, Y/2, Z/2)
-        pooled6 = self.layer6(features)  # (B, 32, X/4, Y/4, Z/4)
+        full = self.layer2(self.layer1(self._padded(image)))  # (B, 8, X, Y, Z)
+        pooled3 = self.layer3(full)  # (B, 8, X/2, Y/2, Z/2)
+        half = self.layer5(self.layer4(pooled3))  # (B, 32, X/2, Y/2, Z/2)
+        pooled6 = self.layer6(half)  # (B, 32, X/4, Y/4, Z/4)
         deep = self.layer8(self.layer7(pooled6))  # (B, 32, X/4, Y/4, Z/4)
         return [
-            self._cropped(self.head_main(deep), image),  # (B, 2, X, Y, Z)
+            self._cropped(self._main(deep, half, full), image),  # (B, 2, X, Y, Z)
             self._cropped(self.head_layer6(pooled6), image),  # (B, 2, X, Y, Z)
             self._cropped(self.head_layer3(pooled3), image),  # (B, 2, X, Y, Z)
         ]
+
+    def _main(self, deep: torch.Tensor, half: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
+        if self.skips:
+            return self.head_main(deep, half, full)  # type: ignore[no-any-return]
+        return self.head_main(deep)  # type: ignore[no-any-return]
 
     def _padded(self, image: torch.Tensor) -> torch.Tensor:
         """The image with zeros after its end, so that every axis is a multiple of the stride."""
@@ -196,7 +216,9 @@ class DSN(nn.Module):
 
 
 def halo(
-    kernel_sizes: Sequence[Sequence[int]] = PAPER_KERNEL_SIZES, deconv_kernel_size: int = 3
+    kernel_sizes: Sequence[Sequence[int]] = PAPER_KERNEL_SIZES,
+    deconv_kernel_size: int = 3,
+    skips: bool = False,
 ) -> tuple[int, int, int]:
     """Input voxels around a tile that its logits depend on, rounded up to the stride.
 
@@ -206,6 +228,7 @@ def halo(
     Args:
         kernel_sizes: kernels (x, y, z) of the six convolutions.
         deconv_kernel_size: kernel of the transposed convolutions.
+        skips: whether the main head ends as a SkipHead does.
 
     Returns:
         Voxels along x, y, z; (32, 32, 24) for the paper's kernels.
@@ -215,7 +238,9 @@ def halo(
     for axis in range(3):
         r1, r2, r4, r5, r7, r8 = (kernel[axis] // 2 for kernel in kernel_sizes)
         low, high = 0, STRIDE - 1  # the interval of output voxels of one step of the stride
+        refined = REFINING_KERNEL // 2 if skips else 0
         for _ in range(2):  # each transposed convolution: output o = 2 i - padding + tap
+            low, high = low - refined, high + refined
             low = -((-(low + padding - deconv_kernel_size + 1)) // 2)
             high = (high + padding) // 2
         low, high = 2 * (low - r7 - r8), 2 * (high + r7 + r8) + 1
@@ -223,30 +248,6 @@ def halo(
         low, high = low - r1 - r2, high + r1 + r2
         reach.append(STRIDE * math.ceil(max(-low, high - STRIDE + 1) / STRIDE))
     return reach[0], reach[1], reach[2]
-
-
-def _convolution(
-    inputs: int, outputs: int, kernel: Sequence[int], activation: str, norm: str | None
-) -> nn.Sequential:
-    x, y, z = kernel
-    layers: list[nn.Module] = [nn.Conv3d(inputs, outputs, (x, y, z), padding="same")]
-    if norm is not None:
-        layers.append(get_norm_layer(norm, spatial_dims=3, channels=outputs))
-    layers.append(get_act_layer(activation))
-    return nn.Sequential(*layers)
-
-
-def _doubling(inputs: int, outputs: int, kernel_size: int) -> nn.ConvTranspose3d:
-    """A transposed convolution whose output is exactly twice the input along each axis."""
-    padding = (kernel_size - 1) // 2
-    return nn.ConvTranspose3d(
-        inputs,
-        outputs,
-        kernel_size,
-        stride=2,
-        padding=padding,
-        output_padding=2 - kernel_size + 2 * padding,
-    )
 
 
 def _check_layers(

@@ -109,6 +109,7 @@ def test_he_initialisation_keeps_the_variance_of_the_signal() -> None:
         {"activation": "selu", "deconv_activation": "selu"},
         {"deconv_kernel_size": 2, "head_convolution": True, "out_channels": 1},
         {"deconv_kernel_size": 4},
+        {"skips": True, "in_channels": 1, "norm": "batch"},
     ],
 )
 def test_variants_of_the_recipes_build_and_keep_the_size(changes: dict[str, object]) -> None:
@@ -135,11 +136,12 @@ def test_halo_of_the_paper_covers_what_a_voxel_sees() -> None:
     assert halo() == (32, 32, 24)
 
 
+@pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_halo_is_enough_and_a_stride_less_is_not(axis: int) -> None:
+def test_halo_is_enough_and_a_stride_less_is_not(axis: int, skips: bool) -> None:
     """The gradient of four aligned output voxels ends within the halo, close to its rim."""
     torch.manual_seed(0)
-    network = DSN(init="he", activation="tanh").eval()
+    network = DSN(init="he", activation="tanh", skips=skips).eval()
     length = [4, 4, 4]
     length[axis] = 4 + 2 * network.halo[axis] + 8
     image = torch.rand(1, 1, *length, requires_grad=True)
@@ -168,8 +170,24 @@ def test_pickle_gives_the_same_network() -> None:
     assert torch.equal(pickle.loads(pickle.dumps(network))(image), network(image))  # noqa: S301
 
 
-def test_torchscript_gives_the_same_heads_at_another_size() -> None:
-    network = small_network()
+@pytest.mark.parametrize("closed", ["side1", "side2"])
+def test_main_head_with_skips_sees_the_maps_of_layers_5_and_2(closed: str) -> None:
+    """With what comes from layer 8 and from one of the two shut off, the other still speaks."""
+    network = small_network(skips=True)
+    head = network.head_main
+    with torch.no_grad():
+        head.double1.weight.zero_()
+        getattr(head, closed).weight.zero_()
+        answer = network(torch.rand(1, 1, 8, 8, 8))
+        assert float(answer.std()) > 0
+        for side in (head.side1, head.side2):
+            side.weight.zero_()
+        assert float(network(torch.rand(1, 1, 8, 8, 8))[..., 2:6, 2:6, 2:6].std()) < 1e-6
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_torchscript_gives_the_same_heads_at_another_size(skips: bool) -> None:
+    network = small_network(skips=skips)
     scripted = torch.jit.script(network)
     image = torch.rand(1, 1, 9, 7, 5)
     assert torch.allclose(scripted(image), network(image), atol=1e-6)

@@ -25,7 +25,8 @@ COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress",
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
-    **dict.fromkeys(("dsn", "crf", "surface", "dicom", "report", "interpolation"), BASE),
+    "dsn": BASE | {"blocks"},
+    **dict.fromkeys(("blocks", "crf", "surface", "dicom", "report", "interpolation"), BASE),
     "metrics": BASE | {"surface"},
     "masks": BASE | {"surface"},
     "pairs": BASE,
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 NO_ENGINES = (
     "dsn",
+    "blocks",
     "crf",
     "grid",
     "metrics",
