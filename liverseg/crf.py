@@ -33,12 +33,8 @@ from dataclasses import dataclass, fields
 
 import torch
 
-# Of an expansion: eigenvalues below it, as a share of the trace, are left out. The kernel is then
-# right to about 1e-4 of its largest value.
-TOLERANCE = 1e-4
-NODES_PER_SIGMA = 8  # of the HU axis, where its expansion is made
-LEVELS_PER_NODE = 16  # where it is read: a value is moved by at most 1/256 of bilateral_hu
-MOST_SIGMAS = 100  # the range of the image, in bilateral_hu; the work grows with it
+from liverseg.gaussians import expansion, gaussian, levels_of
+
 # Voxels at once: on a CPU so few that what is between two products stays in its cache.
 CPU_SLAB_VOXELS = 1 << 15
 GPU_SLAB_VOXELS = 1 << 22
@@ -165,7 +161,7 @@ class Gaussian:
         self.axes = []
         own = torch.ones(1, 1, 1, dtype=torch.float64)
         for axis, length in enumerate(like.shape):
-            kernel = _gaussian(torch.arange(length) * float(spacing_mm[axis]), sigma_mm)
+            kernel = gaussian(torch.arange(length) * float(spacing_mm[axis]), sigma_mm)
             scale = kernel.sum(dim=1).rsqrt()
             kernel = kernel * scale[:, None] * scale
             own = own * kernel.diagonal().reshape([-1 if n == axis else 1 for n in range(3)])
@@ -203,10 +199,10 @@ class Bilateral:
         device = image.device
         self.shape = image.shape
         self.axes = [
-            _expansion(torch.arange(length) * float(step), sigma_mm).to(device)
+            expansion(torch.arange(length) * float(step), sigma_mm).to(device)
             for length, step in zip(image.shape, spacing_mm, strict=True)
         ]  # (X, rx), (Y, ry), (Z, rz)
-        self.hu, self.level = _levels_of(image.float(), sigma_hu)  # (levels, rI), (X, Y, Z)
+        self.hu, self.level = levels_of(image.float(), sigma_hu)  # (levels, rI), (X, Y, Z)
         plane = image.shape[1] * image.shape[2]
         most_voxels = CPU_SLAB_VOXELS if device.type == "cpu" else GPU_SLAB_VOXELS
         self.planes = max(1, most_voxels // plane)  # of x in a slab
@@ -244,53 +240,6 @@ class Bilateral:
         """P_I of the voxels of a slab: (x Y, Z, rI)."""
         level = self.level[slab].reshape(-1)
         return self.hu.index_select(0, level).view(-1, self.shape[2], self.hu.shape[1])
-
-
-def _gaussian(
-    places: torch.Tensor, sigma: float, others: torch.Tensor | None = None
-) -> torch.Tensor:
-    """exp(-(a - b)^2 / 2 sigma^2) of all pairs of places, (N, N) or (N, M) float64."""
-    columns = places if others is None else others
-    apart = (places.double()[:, None] - columns.double()) / sigma
-    return torch.exp(-(apart**2) / 2)
-
-
-def _expansion(
-    nodes: torch.Tensor, sigma: float, places: torch.Tensor | None = None
-) -> torch.Tensor:
-    """P, (N, r) float32, with P P^T = _gaussian(places, sigma) to TOLERANCE, and r small.
-
-    Args:
-        nodes: where the eigenvectors are found.
-        sigma: standard deviation, in the unit of the nodes.
-        places: where they are wanted, by Nystroem's formula; the nodes themselves when None.
-    """
-    values, vectors = torch.linalg.eigh(_gaussian(nodes, sigma))
-    kept = values > TOLERANCE * len(nodes)
-    kept[-1] = True  # the largest, whatever the tolerance
-    root, vectors = values[kept].sqrt(), vectors[:, kept]
-    if places is None:
-        expansion = vectors * root
-    else:
-        expansion = _gaussian(places, sigma, nodes) @ (vectors / root)
-    contiguous: torch.Tensor = expansion.float().contiguous()
-    return contiguous
-
-
-def _levels_of(image: torch.Tensor, sigma_hu: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The expansion over HU, (levels, rI) float32, and the level of each voxel, (X, Y, Z) int32."""
-    low, high = (float(value) for value in image.aminmax())
-    if high - low > MOST_SIGMAS * sigma_hu:
-        raise ValueError(
-            f"the image should span at most {MOST_SIGMAS} times bilateral_hu, "
-            f"{MOST_SIGMAS * sigma_hu:g} HU; it spans {high - low:g} HU: clip it to a window"
-        )
-    count = max(1, math.ceil((high - low) / sigma_hu * NODES_PER_SIGMA))
-    nodes = torch.linspace(low, high, count + 1, dtype=torch.float64)
-    levels = torch.linspace(low, high, count * LEVELS_PER_NODE + 1, dtype=torch.float64)
-    step = (high - low) / (count * LEVELS_PER_NODE) or 1.0
-    level = ((image - low) / step).round_().int()
-    return _expansion(nodes, sigma_hu, levels).to(image.device), level
 
 
 def _check(logit: torch.Tensor, image: torch.Tensor, spacing_mm: Sequence[float]) -> None:

@@ -18,7 +18,11 @@ MAX_LINES = 300
 BASE = {"errors"}
 FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
-SINGLE = FILES | MODEL | {"scans", "transforms", "training", "report", "outputs", "bundle_files"}
+SINGLE = (
+    FILES
+    | MODEL
+    | {"scans", "transforms", "refinement", "training", "report", "outputs", "bundle_files"}
+)
 ALONE = BASE | {"failure", "limits", "lock"}  # to keep one scan's trouble from the others
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job", "case", "isolation"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
@@ -26,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
     "dsn": BASE | {"blocks"},
-    **dict.fromkeys(("blocks", "crf", "surface", "dicom", "report", "interpolation"), BASE),
+    **dict.fromkeys(("blocks", "gaussians", "surface", "dicom", "report", "interpolation"), BASE),
     "metrics": BASE | {"surface"},
     "masks": BASE | {"surface"},
     "pairs": BASE,
@@ -41,6 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scans": FILES | {"lock"},
     "identity": {"dicom", "scans"},
     **dict.fromkeys(("supervision", "inferer", "training", "training_log"), MODEL | {"transforms"}),
+    "crf": BASE | {"gaussians"},
+    "refinement": BASE | {"crf"},
     "transforms": FILES | MODEL | {"scans", "component"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
     **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
@@ -58,6 +64,7 @@ NO_ENGINES = (
     "dsn",
     "blocks",
     "crf",
+    "gaussians",
     "grid",
     "metrics",
     "surface",
