@@ -6,11 +6,10 @@ import traceback
 from pathlib import Path
 
 from liverseg.errors import ScanRejected
+from liverseg.memory import is_out_of_memory
 
 # Codes of a scan that was accepted and then went wrong, where a rejected one was refused.
 FAILURES = frozenset({"FAILED", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
-# What torch's allocators say, on Unix, on Windows and on a GPU.
-MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 PACKAGE_FOLDER = Path(__file__).parent
 
 
@@ -48,14 +47,6 @@ def refusal_of(error: BaseException) -> ScanRejected:
         # The operating system's own words for the number: the message would hold a path.
         kind = f"{kind} {cause.errno}"
     return ScanRejected("FAILED", f"Unexpected {kind} in {place(cause)}.")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory could not be had, in Python's words or in torch's."""
-    # Named, so that torch need not be imported here; it is a RuntimeError, as its CPU sibling.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in MEMORY_WORDS)
 
 
 def place(error: BaseException) -> str:

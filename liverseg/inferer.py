@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 
-# 8 million voxels need about 0.5 GB in bfloat16 in the first layers of the paper's network.
-MAX_VOXELS = 8_000_000
+from liverseg.memory import is_out_of_memory, voxels_that_fit
+from liverseg.tiling import Box, Shape, sides, tile_size, tiles, whole
+
 _ALL = (slice(None), slice(None))  # of batch and channels
 
 
@@ -52,29 +52,33 @@ class TiledInferer(Inferer):
 
     The answer is that of the whole volume in one pass, to rounding, because inside a tile no
     voxel sees the tile's border unless it is the volume's own. Holds for networks that see a
-    bounded neighbourhood: not with instance normalisation or global pooling.
+    bounded neighbourhood: not with instance normalisation or global pooling. Where a pass does
+    not get the memory that it needs after all, smaller tiles are tried.
 
     Args:
         max_voxels: a pass takes at most so many voxels of input, halo included; a volume that
-            is not larger goes through in one pass.
-        amp: whether convolutions compute in bfloat16.
+            is not larger goes through in one pass. None: as many as the free memory holds.
+        amp: whether convolutions compute in bfloat16; an engine sees to that itself.
         halo: voxels that the network sees around a voxel along X, Y, Z; by default the
             network's own attribute ``halo``.
         stride: by default the network's own attribute ``stride``.
+        dtype: of the answer; float16 takes half the memory and is exact to 1/2048.
     """
 
     def __init__(
         self,
-        max_voxels: int = MAX_VOXELS,
+        max_voxels: int | None = None,
         amp: bool = True,
-        halo: tuple[int, int, int] | None = None,
+        halo: Shape | None = None,
         stride: int | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.max_voxels = max_voxels
         self.amp = amp
         self.halo = halo
         self.stride = stride
+        self.dtype = dtype
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
@@ -88,33 +92,103 @@ class TiledInferer(Inferer):
             kwargs: more arguments of the network.
 
         Returns:
-            (B, heads, X, Y, Z) float32.
+            (B, heads, X, Y, Z) of dtype.
 
         Raises:
             ValueError: if the volume is too large for one pass and the network states no halo and
-                none is given, or if max_voxels does not hold a tile of one stride and its halo.
+                none is given, or if there is no room for a tile of one stride and its halo.
         """
-        shape = (int(inputs.shape[2]), int(inputs.shape[3]), int(inputs.shape[4]))
+        return self.region(inputs, network, whole(_space(inputs)), *args, **kwargs)
+
+    def region(
+        self,
+        inputs: torch.Tensor,
+        network: Callable[..., Any],
+        box: Box,
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """The part of a volume's logits that lies in a box, without those of the rest.
+
+        Args:
+            inputs: (B, C, X, Y, Z).
+            network: as for a call.
+            box: the part that is wanted.
+            args: more arguments of the network.
+            kwargs: more arguments of the network.
+
+        Returns:
+            (B, heads, *sides of the box) of dtype.
+
+        Raises:
+            ValueError: as a call; a box smaller than the volume needs a halo too.
+        """
+        limit = self.max_voxels or voxels_that_fit(inputs.device)
         with autocast(inputs.device, self.amp), torch.no_grad():
-            if math.prod(shape) <= self.max_voxels:
-                return network(inputs, *args, **kwargs).float()  # type: ignore[no-any-return]
-            halo = self.halo or getattr(network, "halo", None)
-            stride = self.stride or getattr(network, "stride", None)
-            if halo is None or stride is None:
-                raise ValueError(
-                    f"{math.prod(shape)} voxels do not fit in one pass of {self.max_voxels}, and "
-                    f"tiles need a network with a halo and a stride; {type(network).__name__} "
-                    "states none"
-                )
-            size = tile_size(shape, halo, stride, self.max_voxels)
-            output = torch.empty(0)
-            for inner, outer, crop in tiles(shape, size, halo):
-                logits = network(inputs[_ALL + outer], *args, **kwargs)
-                if output.numel() == 0:
-                    # new_empty keeps the meta data of a MetaTensor, as one pass would.
-                    output = inputs.new_empty((*logits.shape[:2], *shape), dtype=torch.float32)
-                output[_ALL + inner] = logits[_ALL + crop].float()
+            while True:
+                try:
+                    return self._tiled(inputs, network, box, limit, *args, **kwargs)
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                limit = self._smaller(inputs, network, box, limit)
+
+    def _tiled(
+        self,
+        inputs: torch.Tensor,
+        network: Callable[..., Any],
+        box: Box,
+        limit: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        volume = _space(inputs)
+        if sides(box) == volume and math.prod(volume) <= limit:
+            return network(inputs, *args, **kwargs).to(self.dtype)  # type: ignore[no-any-return]
+        halo, stride = self._reach(network, box, volume, limit)
+        size = tile_size(sides(box), halo, stride, limit, volume)
+        output = torch.empty(0)
+        for tile in tiles(volume, box, size, halo, stride):
+            logits = network(inputs[_ALL + tile.outer], *args, **kwargs)
+            if output.numel() == 0:
+                # new_empty keeps the meta data of a MetaTensor, as one pass would.
+                shape = (*logits.shape[:2], *sides(box))
+                output = inputs.new_empty(shape, dtype=self.dtype)
+            parts = zip(tile.inner, box, strict=True)
+            inner = [slice(i.start - b.start, i.stop - b.start) for i, b in parts]
+            output[_ALL + tuple(inner)] = logits[_ALL + tile.crop].to(self.dtype)
         return output
+
+    def _reach(
+        self, network: Callable[..., Any], box: Box, volume: Shape, limit: int
+    ) -> tuple[Shape, int]:
+        """Halo and stride of the network, for what does not go through in one pass."""
+        halo = self.halo or getattr(network, "halo", None)
+        stride = self.stride or getattr(network, "stride", None)
+        if halo is None or stride is None:
+            raise ValueError(
+                f"{math.prod(volume)} voxels do not fit in one pass of {limit}, and tiles need a "
+                f"network with a halo and a stride; {type(network).__name__} states none"
+                if sides(box) == volume
+                else "a part of a volume needs a network with a halo and a stride; "
+                f"{type(network).__name__} states none"
+            )
+        return halo, stride
+
+    def _smaller(
+        self, inputs: torch.Tensor, network: Callable[..., Any], box: Box, limit: int
+    ) -> int:
+        """The next limit to try after one that did not get its memory."""
+        volume = _space(inputs)
+        if inputs.device.type == "cuda":
+            torch.cuda.empty_cache()
+        smaller = min(limit, math.prod(volume)) // 2
+        try:
+            halo, stride = self._reach(network, box, volume, smaller)
+            tile_size(sides(box), halo, stride, smaller, volume)
+        except ValueError as error:
+            raise MemoryError(f"the memory for a pass is not there, and {error}") from None
+        return smaller
 
 
 def autocast(device: torch.device, amp: bool) -> AbstractContextManager[Any]:
@@ -139,68 +213,5 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def tile_size(
-    shape: tuple[int, int, int], halo: tuple[int, int, int], stride: int, max_voxels: int
-) -> tuple[int, int, int]:
-    """The largest tile, halved along its longest axis until it and its halo fit.
-
-    Args:
-        shape: voxels of the volume.
-        halo: voxels around a tile.
-        stride: a tile's sides are multiples of it.
-        max_voxels: limit for a tile with its halo.
-
-    Returns:
-        Sides of a tile without the halo; at least shape where one pass fits.
-
-    Raises:
-        ValueError: if not even a tile of one stride fits.
-    """
-    size = [stride * math.ceil(length / stride) for length in shape]
-
-    def voxels() -> int:
-        parts = zip(size, halo, shape, strict=True)
-        return math.prod(min(side + 2 * rim, length) for side, rim, length in parts)
-
-    while voxels() > max_voxels:
-        if max(size) == stride:
-            raise ValueError(
-                f"a tile needs {voxels()} voxels with its halo of {halo}; max_voxels is "
-                f"{max_voxels}"
-            )
-        longest = size.index(max(size))
-        size[longest] = stride * math.ceil(size[longest] / (2 * stride))
-    return size[0], size[1], size[2]
-
-
-_Slices = tuple[slice, slice, slice]
-
-
-def tiles(
-    shape: tuple[int, int, int], size: tuple[int, int, int], halo: tuple[int, int, int]
-) -> Iterator[tuple[_Slices, _Slices, _Slices]]:
-    """The tiles of a volume: where each lies, where it is cut out, and itself in its cut-out.
-
-    Args:
-        shape: voxels of the volume.
-        size: sides of a tile without its halo.
-        halo: voxels around a tile.
-
-    Yields:
-        Slices of the volume for the tile, of the volume for the tile with its halo, and of that
-        cut-out for the tile.
-    """
-    starts = [range(0, length, side) for length, side in zip(shape, size, strict=True)]
-    for corner in itertools.product(*starts):
-        inner, outer, crop = [], [], []
-        for axis, start in enumerate(corner):
-            stop = min(start + size[axis], shape[axis])
-            low = max(0, start - halo[axis])
-            inner.append(slice(start, stop))
-            outer.append(slice(low, min(stop + halo[axis], shape[axis])))
-            crop.append(slice(start - low, stop - low))
-        yield (
-            (inner[0], inner[1], inner[2]),
-            (outer[0], outer[1], outer[2]),
-            (crop[0], crop[1], crop[2]),
-        )
+def _space(inputs: torch.Tensor) -> Shape:
+    return int(inputs.shape[2]), int(inputs.shape[3]), int(inputs.shape[4])

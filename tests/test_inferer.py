@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from liverseg.dsn import DSN
-from liverseg.inferer import AutocastInferer, TiledInferer, tile_size, tiles
+from liverseg.heads import LiverHeads
+from liverseg.inferer import AutocastInferer, TiledInferer
 
 KERNELS = ((3, 3, 3), (3, 3, 1), (3, 3, 3), (3, 3, 1), (3, 3, 1), (1, 1, 1))
 
@@ -18,7 +19,7 @@ def small_network() -> DSN:
 
 
 @pytest.mark.parametrize("shape", [(64, 48, 40), (67, 45, 41), (5, 70, 3), (1, 1, 1)])
-@pytest.mark.parametrize("max_voxels", [30_000, 60_000])
+@pytest.mark.parametrize("max_voxels", [45_000, 60_000])
 def test_tiles_give_the_answer_of_one_pass(shape: tuple[int, ...], max_voxels: int) -> None:
     network = small_network()
     image = torch.rand(1, 1, *shape)
@@ -27,6 +28,65 @@ def test_tiles_give_the_answer_of_one_pass(shape: tuple[int, ...], max_voxels: i
     tiled = TiledInferer(max_voxels=max_voxels, amp=False)(image, network)
     assert tiled.shape == whole.shape
     assert torch.allclose(tiled, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("box", [((12, 40), (3, 30), (5, 9)), ((0, 7), (40, 45), (38, 41))])
+@pytest.mark.parametrize("max_voxels", [30_000, 1_000_000])
+def test_part_of_a_volume_is_answered_for_as_in_the_whole(
+    box: tuple[tuple[int, int], ...], max_voxels: int
+) -> None:
+    network = LiverHeads(small_network())
+    image = torch.rand(1, 1, 67, 45, 41)
+    x, y, z = (slice(*ends) for ends in box)
+    with torch.no_grad():
+        whole = network(image)[:, :, x, y, z]
+    part = TiledInferer(max_voxels=max_voxels, amp=False).region(image, network, (x, y, z))
+    assert part.shape == whole.shape
+    assert part.shape[1] == 3  # heads
+    assert torch.allclose(part, whole, atol=1e-5)
+
+
+class Greedy(nn.Module):
+    """Needs more memory than there is for more than so many voxels."""
+
+    halo = (4, 4, 4)
+    stride = 4
+
+    def __init__(self, room: int, message: str = "can't allocate memory: you tried") -> None:
+        super().__init__()
+        self.room, self.message = room, message
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.numel() > self.room:
+            raise RuntimeError(self.message)
+        return image
+
+
+@pytest.mark.parametrize("max_voxels", [None, 40_000])
+def test_smaller_tiles_are_tried_where_memory_is_short(max_voxels: int | None) -> None:
+    image = torch.rand(1, 1, 32, 32, 32)
+    answer = TiledInferer(max_voxels=max_voxels, amp=False)(image, Greedy(9_000))
+    assert torch.equal(answer, image)
+
+
+def test_not_enough_memory_for_the_smallest_tile_is_said_in_one_line() -> None:
+    # One stride of 4 and a halo of 4 on both sides: 12 voxels along each axis.
+    with pytest.raises(MemoryError, match=r"a tile needs 1728 voxels") as caught:
+        TiledInferer(amp=False)(torch.rand(1, 1, 32, 32, 32), Greedy(1_000))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_errors_of_a_network_are_not_taken_for_want_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="wrong size"):
+        TiledInferer(amp=False)(torch.rand(1, 1, 9, 9, 9), Greedy(0, "wrong size"))
+
+
+def test_answer_in_half_precision_is_that_in_single_rounded() -> None:
+    network, image = small_network(), torch.rand(1, 1, 40, 24, 16)
+    single = TiledInferer(amp=False)(image, network)
+    half = TiledInferer(max_voxels=14_000, amp=False, dtype=torch.float16)(image, network)
+    assert half.dtype == torch.float16
+    assert torch.allclose(half.float(), single, rtol=1e-3, atol=1e-3)
 
 
 def test_a_halo_that_is_too_small_is_found_out() -> None:
@@ -54,25 +114,6 @@ def test_large_volume_is_really_cut() -> None:
     answer = TiledInferer(max_voxels=24 * 16 * 16, amp=False)(image, Recorder())
     assert torch.equal(answer, image)
     assert sizes == [(20, 16, 16), (20, 16, 16)]
-
-
-def test_tiles_cover_the_volume_once() -> None:
-    covered = torch.zeros(10, 9, 5)
-    for inner, outer, crop in tiles((10, 9, 5), (4, 8, 4), (2, 2, 2)):
-        covered[inner] += 1
-        block = covered[outer]
-        assert block[crop].shape == covered[inner].shape
-    assert torch.equal(covered, torch.ones(10, 9, 5))
-
-
-def test_tile_size_is_the_whole_volume_where_it_fits() -> None:
-    assert tile_size((30, 20, 10), (8, 8, 8), 4, 6000) == (32, 20, 12)
-
-
-def test_no_room_for_a_tile_says_what_it_needs() -> None:
-    # One stride of 4 and a halo of 8 on both sides: 20 voxels along each axis.
-    with pytest.raises(ValueError, match=r"needs 8000 voxels .*max_voxels is 7000"):
-        tile_size((100, 100, 100), (8, 8, 8), 4, 7000)
 
 
 def test_network_without_a_halo_is_refused_where_tiles_are_needed() -> None:

@@ -18,12 +18,10 @@ MAX_LINES = 300
 BASE = {"errors"}
 FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
-SINGLE = (
-    FILES
-    | MODEL
-    | {"scans", "transforms", "refinement", "training", "report", "outputs", "bundle_files"}
-)
-ALONE = BASE | {"failure", "limits", "lock"}  # to keep one scan's trouble from the others
+ENGINE = {"memory", "tiling", "heads", "cascade"}
+OUTSIDE = {"scans", "transforms", "refinement", "training", "report", "outputs", "bundle_files"}
+SINGLE = FILES | MODEL | ENGINE | OUTSIDE
+ALONE = BASE | {"failure", "limits", "lock", "memory"}  # one scan's trouble
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job", "case", "isolation"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,13 +36,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluate": BASE | {"metrics", "surface", "masks", "pairs", "outputs"},
     "scoring": {"metrics", "evaluate", "pairs"},
     "score_table": {"metrics", "summary", "tables"},
-    **dict.fromkeys(("uneven", "component"), BASE),
+    **dict.fromkeys(("uneven", "component", "memory", "tiling", "heads"), BASE),
+    "cascade": {"tiling", "inferer"},
     "grid": BASE | {"interpolation", "uneven"},
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
     "gather": FILES,
     "scans": FILES | {"lock"},
     "identity": {"dicom", "scans"},
-    **dict.fromkeys(("supervision", "inferer", "training", "training_log"), MODEL | {"transforms"}),
+    "inferer": {"memory", "tiling"},
+    **dict.fromkeys(("supervision", "training", "training_log"), MODEL | {"transforms", "cascade"}),
     "crf": BASE | {"gaussians"},
     "refinement": BASE | {"crf"},
     "transforms": FILES | MODEL | {"scans", "component"},

@@ -1,0 +1,166 @@
+"""Two looks: a coarse one at the whole scan says where the liver can be, a fine one looks there.
+
+Vocabulary: the *guidance* is the liver's probability in the coarse look, on the fine grid. The
+*box* is the part of the fine grid that the fine network answers for; what it answers there is what
+it would answer for the whole scan, to rounding, because it is given its halo around the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from torch.nn import functional
+
+from liverseg.inferer import TiledInferer
+from liverseg.tiling import Box, Shape, bounding_box, difference, extended, touched_faces
+
+# The logit of every voxel outside the box: a probability of 4e-44, finite in half precision.
+OUTSIDE_LOGIT = -100.0
+ALL_FACES = ((True, True), (True, True), (True, True))
+
+
+class CascadeInferer(Inferer):
+    """A coarse look at the whole scan, then the fine network in the liver's box only.
+
+    Where the fine mask touches the box, other than at the scan's own border, the box grows there,
+    so that a coarse look that saw too little cuts no part of a liver off.
+
+    Args:
+        coarse: the coarse network: (1, 1, x, y, z) in [0, 1] to (1, heads, x, y, z) logits of
+            liver minus the rest, the main head first.
+        factor: fine voxels along a side of a coarse voxel.
+        threshold: a coarse voxel may be liver where its probability is above.
+        margin: fine voxels around the coarse liver that belong to the first box, and at least so
+            many that a box grows by.
+        tiles: how the passes are done; TiledInferer(amp=False) by default.
+
+    Raises:
+        ValueError: factor or margin is no size, or threshold no probability.
+    """
+
+    def __init__(
+        self,
+        coarse: Callable[..., torch.Tensor],
+        factor: int = 3,
+        threshold: float = 0.5,
+        margin: int = 12,
+        tiles: TiledInferer | None = None,
+    ) -> None:
+        super().__init__()
+        if factor < 1 or margin < 1 or not 0 <= threshold < 1:
+            raise ValueError(
+                "a factor and a margin of at least 1 and a threshold from 0 to below 1 are wanted; "
+                f"got {factor}, {margin} and {threshold}"
+            )
+        self.coarse = coarse
+        self.factor = factor
+        self.threshold = threshold
+        self.margin = margin
+        self.tiles = tiles or TiledInferer(amp=False)
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Logits of the fine network in the box, a large negative number elsewhere.
+
+        Args:
+            inputs: (1, 1, X, Y, Z) in [0, 1] on the fine grid, any size.
+            network: the fine network: (1, C, X, Y, Z) to (1, heads, X, Y, Z) logits of liver minus
+                the rest, the main head first. Where its attribute ``in_channels`` is 2 it gets the
+                guidance as the second channel.
+            args: more arguments of the network.
+            kwargs: more arguments of the network.
+
+        Returns:
+            (1, heads, X, Y, Z) in the precision of `tiles`. Where the coarse look finds no liver
+            OUTSIDE_LOGIT everywhere, and as many heads as the coarse network has.
+
+        Raises:
+            ValueError: the inputs have another shape, or as TiledInferer.
+        """
+        if inputs.dim() != 5 or tuple(inputs.shape[:2]) != (1, 1):
+            raise ValueError(f"one image (1, 1, X, Y, Z) is wanted; got {list(inputs.shape)}")
+        # Meta data costs time with every slice; only the answer carries it.
+        image = inputs.as_subclass(torch.Tensor)
+        shape = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
+        with torch.no_grad():
+            looked = self.tiles(coarse_image(image, self.factor), self.coarse).float()
+            guide = guidance(looked[:, :1], shape, self.factor)
+            found = bounding_box(guide[0, 0] > self.threshold)
+            if found is None:
+                heads = looked.shape[1]
+                return inputs.new_full((1, heads, *shape), OUTSIDE_LOGIT, dtype=self.tiles.dtype)
+            if getattr(network, "in_channels", 1) == 2:
+                image = torch.cat([image, guide], dim=1)
+            margin = (self.margin, self.margin, self.margin)
+            box = extended(found, margin, ALL_FACES, shape)
+            logits = self._grown(image, box, network, *args, **kwargs)
+        return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
+
+    def _grown(
+        self,
+        image: torch.Tensor,
+        box: Box,
+        network: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """The fine logits in the smallest box that its mask does not touch, from a box on."""
+        shape = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
+        step = self._step(network)
+        output = torch.empty(0)
+        parts = [box]
+        while parts:
+            for part in parts:
+                logits = self.tiles.region(image, network, part, *args, **kwargs)
+                if output.numel() == 0:
+                    all_of_it = (1, logits.shape[1], *shape)
+                    output = logits.new_full(all_of_it, OUTSIDE_LOGIT)
+                output[:, :, part[0], part[1], part[2]] = logits
+            # What has been computed stays; only what the box gains is computed.
+            grown = extended(box, step, touched_faces(output[0, 0] > 0, box), shape)
+            parts, box = list(difference(box, grown)), grown
+        return output
+
+    def _step(self, network: Callable[..., Any]) -> Shape:
+        """Voxels that a box grows by: thinner slabs would be more halo than slab."""
+        x, y, z = getattr(network, "halo", None) or (0, 0, 0)
+        return max(x, self.margin), max(y, self.margin), max(z, self.margin)
+
+
+def coarse_image(image: torch.Tensor, factor: int) -> torch.Tensor:
+    """The image on the coarse grid: the mean of factor x factor x factor voxels.
+
+    Args:
+        image: (B, C, X, Y, Z) float; its end is repeated up to a multiple of factor.
+        factor: fine voxels along a side of a coarse voxel.
+
+    Returns:
+        (B, C, ceil(X / factor), ceil(Y / factor), ceil(Z / factor)).
+    """
+    x, y, z = (-length % factor for length in image.shape[2:])
+    if x + y + z > 0:
+        image = functional.pad(image, [0, z, 0, y, 0, x], mode="replicate")
+    return functional.avg_pool3d(image, factor)
+
+
+def guidance(coarse_logit: torch.Tensor, shape: Shape, factor: int) -> torch.Tensor:
+    """The liver's probability in the coarse look, on the fine grid.
+
+    Args:
+        coarse_logit: (B, 1, x, y, z) of liver minus the rest, for the coarse_image of a volume.
+        shape: (X, Y, Z) of that volume.
+        factor: as for coarse_image.
+
+    Returns:
+        (B, 1, X, Y, Z) float32 in [0, 1]: the probability, interpolated linearly.
+    """
+    probability = torch.sigmoid(coarse_logit.float())
+    larger = [length * factor for length in coarse_logit.shape[2:]]
+    fine = functional.interpolate(probability, larger, mode="trilinear", align_corners=False)
+    x, y, z = shape
+    return fine[:, :, :x, :y, :z]
