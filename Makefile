@@ -17,8 +17,11 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench fuzz tools clean
 
-# What writes the test's hospital data, by other hands than ours, and reads it back: tool:package.
-TOOLS := dcmcjpeg:dcmtk gdcmconv:libgdcm-tools dcm2niix:dcm2niix ojph_compress:openjph-tools
+# What writes the test's hospital data, by other hands than ours, and reads it back, and what reads and
+# shows our results: tool:package, or file:package.
+TOOLS := dcmcjpeg:dcmtk gdcmconv:libgdcm-tools dcm2niix:dcm2niix ojph_compress:openjph-tools \
+	dciodvfy:dicom3tools Orthanc:orthanc chromium:chromium \
+	/usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
 
 help:
 	@echo "make demo   segment a real CT that anyone can fetch; say where the report is"
@@ -40,7 +43,8 @@ fuzz: $(STAMP) tools
 # The tests never skip what needs them: they are installed, or named.
 tools:
 	@missing=$$(for pair in $(TOOLS); do \
-		command -v "$${pair%%:*}" >/dev/null || printf ' %s' "$${pair##*:}"; done); \
+		command -v "$${pair%%:*}" >/dev/null || test -e "$${pair%%:*}" || \
+			printf ' %s' "$${pair##*:}"; done); \
 	test -z "$$missing" && exit 0; \
 	as_root=$$(test "$$(id -u)" = 0 || echo "sudo -n"); \
 	install="$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y"; \

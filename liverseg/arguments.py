@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from liverseg import __version__
+from liverseg.layout import DEFAULT_OUTPUTS, OUTPUTS, wrong_outputs
 from liverseg.limits import MEMORY_SHARE, TIMEOUT_S
 
-OUTPUT_CHOICES = ("nifti", "report")
 WRONG_USAGE = 2
 NEIGHBOURS = {6: 1, 18: 2, 26: 3}  # to the connectivity of liverseg.surface
 
 
 def _outputs(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    unknown = [name for name in names if name not in OUTPUT_CHOICES]
-    if unknown:
-        wanted = ", ".join(OUTPUT_CHOICES)
-        raise argparse.ArgumentTypeError(f"should be some of {wanted}; got {', '.join(unknown)}")
+    wrong = wrong_outputs(names)
+    if wrong:
+        raise argparse.ArgumentTypeError(wrong)
     return names
 
 
@@ -87,9 +86,9 @@ def _add_batch_commands(commands: _Commands) -> None:
     segment.add_argument(
         "--outputs",
         type=_outputs,
-        default=OUTPUT_CHOICES,
+        default=DEFAULT_OUTPUTS,
         metavar="LIST",
-        help="what to write, with commas: nifti,report (default: both)",
+        help=f"what to write, of {','.join(OUTPUTS)} (default: {','.join(DEFAULT_OUTPUTS)})",
     )
     segment.add_argument(
         "--resample-irregular",

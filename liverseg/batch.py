@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
-from liverseg.case import CASES, CONVERTED, OUTPUTS, Conversion, Segmentation
+from liverseg.case import Segmentation
+from liverseg.conversion import Conversion
 from liverseg.errors import ScanRejected
 from liverseg.failure import FAILURES
 from liverseg.identity import settled
 from liverseg.isolation import Isolated
 from liverseg.job import Job
+from liverseg.layout import CASES, CONVERTED, DEFAULT_OUTPUTS
 from liverseg.limits import TIMEOUT_S, Limits
 from liverseg.lock import sole_writer
 from liverseg.manifest import Ledger, Row, Status, new_row
@@ -22,7 +24,7 @@ from liverseg.pipeline import BuiltPipeline, BundlePipeline, Pipeline
 from liverseg.scans import Scan, found_scans
 
 __all__ = [
-    "OUTPUTS",
+    "DEFAULT_OUTPUTS",
     "Limits",
     "Pipeline",
     "Row",
@@ -47,7 +49,7 @@ def segment(
     *,
     device: str = "auto",
     series: str = "all",
-    outputs: Sequence[str] = OUTPUTS,
+    outputs: Sequence[str] = DEFAULT_OUTPUTS,
     resume: bool = True,
     resample_irregular: bool = False,
     timeout_s: float = TIMEOUT_S,
@@ -62,7 +64,8 @@ def segment(
         output: folder for manifest.csv, linkage.csv and cases/<case_id>/; made when missing.
         device: auto, cpu, cuda or cuda:N.
         series: all; best (a study's series with most slices); or a SeriesInstanceUID or case id.
-        outputs: nifti for liver.nii.gz, report for preview.png; report.json is always written.
+        outputs: nifti for liver.nii.gz, dicom-seg for liver.dcm where the source is DICOM,
+            dicom-sr for liver_sr.dcm, report for preview.png; report.json is always written.
         resume: skip cases that an earlier run finished with the same weights and version.
         resample_irregular: segment unevenly spaced slices too, flagged; refused otherwise.
         timeout_s: for one scan; it fails with TIMEOUT when it takes longer.
@@ -104,7 +107,7 @@ def segment_folder(input_dir: Path, output_dir: Path, pipeline: Pipeline) -> lis
         FileNotFoundError: there is no such folder, or nothing in it.
         ValueError: a part of the pipeline cannot be sent to another process, such as a lambda.
     """
-    job = Segmentation(Path(output_dir), BuiltPipeline(pipeline), OUTPUTS, resume=True)
+    job = Segmentation(Path(output_dir), BuiltPipeline(pipeline), DEFAULT_OUTPUTS, resume=True)
     rows = run_batch([Path(input_dir)], Path(output_dir), job, on_row=_log)
     if not rows:
         raise FileNotFoundError("the input folder (LIVERSEG_INPUT) should hold CT; it is empty")

@@ -1,10 +1,9 @@
-"""One scan: segmented, measured and written as a case folder, or converted to a NIfTI file."""
+"""One scan segmented, measured and written as a case folder: the job of `liverseg segment`."""
 
 from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,30 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from liverseg import __version__
+from liverseg.case_files import CaseFiles
+from liverseg.dicom.derived import Provenance
 from liverseg.job import Stopwatch
+from liverseg.layout import CASE_FILES, CASES, DEFAULT_OUTPUTS, REPORT_FILE, wrong_outputs
 from liverseg.manifest import Row, new_row
-from liverseg.outputs import (
-    IMAGE_GZIP_LEVEL,
-    MASK_GZIP_LEVEL,
-    PART,
-    fingerprint_of,
-    whole_file,
-    write_json,
-    write_nifti,
-)
+from liverseg.outputs import PART, write_json
 from liverseg.pipeline import Pipeline, PipelineSource
-from liverseg.report.qc import Quality, flags_of, measure, rounded
+from liverseg.report.qc import Quality, measure, rounded
 from liverseg.scans import Scan, Volume, read_scan
 from liverseg.uneven import local_thickness
 
-OUTPUTS = ("nifti", "report")
-CASES = "cases"
-MASK_FILE = "liver.nii.gz"
-PICTURE_FILE = "preview.png"
-# Written last: a case that has it is finished.
-REPORT_FILE = "report.json"
-# What `liverseg convert` calls its files.
-CONVERTED = re.compile(r"[0-9a-f]{16}\.nii\.gz")
 REPORTED_PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
 
 
@@ -51,25 +37,24 @@ class Segmentation:
     Args:
         output: the batch's folder; a case goes to output/cases/<case_id>.
         source: gives the pipeline, when there is something to segment.
-        outputs: some of OUTPUTS.
+        outputs: some of liverseg.layout.OUTPUTS.
         resume: leave a case as it is that was finished with the same weights and version.
 
     Raises:
-        ValueError: an output that is not one of OUTPUTS.
+        ValueError: no outputs, or ones that are none or need another.
     """
 
     output: Path
     source: PipelineSource
-    outputs: Sequence[str] = OUTPUTS
+    outputs: Sequence[str] = DEFAULT_OUTPUTS
     resume: bool = True
     _weights_sha256: str = field(default="", init=False)
     _pipeline: Pipeline | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.outputs if name not in OUTPUTS]
-        if unknown or not self.outputs:
-            got = ", ".join(self.outputs) or "none"
-            raise ValueError(f"outputs should be some of {', '.join(OUTPUTS)}; got {got}")
+        wrong = wrong_outputs(tuple(self.outputs))
+        if wrong:
+            raise ValueError(f"outputs {wrong}")
 
     def results(self) -> dict[str, str]:
         """Case id to fingerprint of every case with a report; "" where it names none."""
@@ -113,10 +98,13 @@ class Segmentation:
                 thickness=thickness,
             )
         folder.mkdir(parents=True, exist_ok=True)
-        # An older result is not finished any more once one of its files is replaced.
-        (folder / REPORT_FILE).unlink(missing_ok=True)
+        # An older result goes first, its report.json before the rest: nothing of it is left beside
+        # what is written now, and a kill in between leaves no case that looks finished.
+        for name in CASE_FILES:
+            (folder / name).unlink(missing_ok=True)
+        files = CaseFiles(folder, tuple(self.outputs), self._provenance())
         with watch.stage("writing"):
-            self._write_files(folder, volume, mask, quality)
+            quality = files.write(scan, volume, mask, quality)
         report = self._report(scan, volume, quality, watch)
         write_json(folder / REPORT_FILE, report)
         return _row_from_report(new_row(scan, "done"), report)
@@ -139,33 +127,21 @@ class Segmentation:
             # No report, or none that we would write: the case is done again.
             return None
 
+    def _provenance(self) -> Provenance:
+        return Provenance(__version__, self.pipeline.weights_sha256)
+
     def discard(self, case_id: str) -> None:
         """Remove the files of a case that we know, and its folder when nothing else is in it."""
         folder = self.output / CASES / case_id
         if not folder.is_dir():
             return
-        for name in (REPORT_FILE, MASK_FILE, PICTURE_FILE):
+        for name in CASE_FILES:
             (folder / name).unlink(missing_ok=True)
         for leftover in folder.glob(f".*{PART}"):
             leftover.unlink(missing_ok=True)
         # Not ours to remove when somebody has put files of their own there.
         with suppress(OSError):
             folder.rmdir()
-
-    def _write_files(
-        self, folder: Path, volume: Volume, mask: npt.NDArray[np.uint8], quality: Quality
-    ) -> None:
-        if "nifti" in self.outputs:
-            write_nifti(folder / MASK_FILE, mask, volume.affine, gzip_level=MASK_GZIP_LEVEL)
-        if "report" in self.outputs:
-            from liverseg.report.picture import draw
-
-            caption = f"liver {quality.volume_ml:.2f} ml"
-            if quality.volume_ml > 0:
-                caption += f", mean {quality.mean_hu:.0f} HU"
-            picture = draw(volume.image, mask, volume.affine, caption=caption)
-            with whole_file(folder / PICTURE_FILE) as stream:
-                picture.save(stream, format="PNG")
 
     def _report(
         self, scan: Scan, volume: Volume, quality: Quality, watch: Stopwatch
@@ -250,48 +226,3 @@ def _row_from_report(row: Row, report: dict[str, Any]) -> Row:
         engine=str(report["engine"]),
         weights_sha256=str(report["weights_sha256"]),
     )
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """The job of `liverseg convert`: output/<case_id>.nii.gz, int16 HU, exact."""
-
-    output: Path
-
-    def results(self) -> dict[str, str]:
-        """Case id to fingerprint of every converted file; "" where it has none."""
-        files = [path for path in self.output.glob("*.nii.gz") if CONVERTED.fullmatch(path.name)]
-        return {path.name.partition(".")[0]: fingerprint_of(path) for path in sorted(files)}
-
-    def prepare(self) -> None:
-        """Nothing to check."""
-
-    def finished(self, scan: Scan) -> Row | None:
-        """None: a scan is always converted again."""
-        return None
-
-    def begin(self) -> None:
-        """Nothing to load."""
-
-    def process(self, scan: Scan) -> Row:
-        """Read one scan and write it."""
-        watch = Stopwatch()
-        with watch.stage("all"):
-            volume = read_scan(scan)
-            path = self.output / f"{scan.case_id}.nii.gz"
-            write_nifti(
-                path,
-                volume.image,
-                volume.affine,
-                gzip_level=IMAGE_GZIP_LEVEL,
-                fingerprint=scan.fingerprint,
-            )
-        codes = dict.fromkeys(flag.code for flag in flags_of((*scan.notes, *volume.notes)))
-        row = new_row(scan, "done")
-        return replace(row, flags=tuple(codes), seconds=watch.seconds["all"])
-
-    def discard(self, case_id: str) -> None:
-        """Remove the file of a case."""
-        (self.output / f"{case_id}.nii.gz").unlink(missing_ok=True)
-        for leftover in self.output.glob(f".{case_id}.nii.gz.*{PART}"):
-            leftover.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def run(
     source: Source = PLAIN,
     *,
     series: str = "all",
-    outputs: tuple[str, ...] = batch.OUTPUTS,
+    outputs: tuple[str, ...] = batch.DEFAULT_OUTPUTS,
     resume: bool = True,
     on_row: batch.OnRow | None = None,
 ) -> list[Row]:
@@ -132,6 +132,7 @@ def test_series_becomes_a_mask_a_report_and_a_row(tmp_path: Path) -> None:
     assert row.mean_hu == LIVER_HU
     case = f"cases/{row.case_id}"
     assert files(tmp_path / "out") == [
+        f"{case}/liver.dcm",
         f"{case}/liver.nii.gz",
         f"{case}/preview.png",
         f"{case}/report.json",
@@ -176,6 +177,32 @@ def test_no_liver_is_done_with_zero_ml_and_no_mean(tmp_path: Path) -> None:
     (listed,) = manifest(tmp_path / "out")
     assert (listed["status"], listed["volume_ml"], listed["mean_hu"]) == ("done", "0.00", "")
     assert listed["flags"].startswith("NO_LIVER")
+
+
+def test_scan_without_identifiers_is_done_all_but_its_seg(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    edit_slices(tmp_path / "in", lambda dataset, _: setattr(dataset, "FrameOfReferenceUID", ""))
+    (row,) = run(tmp_path / "in", tmp_path / "out", outputs=("nifti", "dicom-seg", "dicom-sr"))
+    assert (row.status, row.code, row.volume_ml) == ("done", "", LIVER_ML)
+    assert "NO_UIDS" in row.flags
+    case = tmp_path / "out" / "cases" / row.case_id
+    assert files(case) == ["liver.nii.gz", "report.json"]
+    flags = json.loads((case / "report.json").read_text())["flags"]
+    (sentence,) = (flag["sentence"] for flag in flags if flag["code"] == "NO_UIDS")
+    assert "FrameOfReferenceUID" in sentence
+
+
+def test_nothing_of_an_older_result_stays_beside_a_new_one(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out", outputs=("nifti", "dicom-seg", "dicom-sr", "report"))
+    (row,) = run(tmp_path / "in", tmp_path / "out", Source(sha256="1" * 64), outputs=("nifti",))
+    case = tmp_path / "out" / "cases" / row.case_id
+    assert files(case) == ["liver.nii.gz", "report.json"]
+
+
+def test_sr_without_the_seg_that_it_refers_to_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="dicom-seg with dicom-sr"):
+        segment([tmp_path], tmp_path / "out", outputs=["dicom-sr"])
 
 
 def test_refused_series_is_listed_and_leaves_nothing(study: Path, tmp_path: Path) -> None:
@@ -419,7 +446,8 @@ def test_linkage_is_private_and_the_only_file_with_identifiers(study: Path, tmp_
     assert {Path(link["source"]) for link in links} == {study / "a", study / "b"}
     secrets = [NAME, str(tmp_path), *(link["series_uid"] for link in links)]
     for path in (tmp_path / "out").rglob("*"):
-        if path.is_file() and path != linkage:
+        # What a DICOM object may hold is a matter of test_privacy.py.
+        if path.is_file() and path != linkage and path.suffix != ".dcm":
             content = path.read_bytes()
             assert not [secret for secret in secrets if secret.encode() in content], path.name
 
@@ -502,7 +530,7 @@ def test_progress_is_told_the_count_first_and_then_every_row(study: Path, tmp_pa
 
 
 def test_output_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nifti, report; got html"):
+    with pytest.raises(ValueError, match="dicom-sr; got html"):
         segment([tmp_path], tmp_path / "out", outputs=["html"])
 
 

@@ -22,7 +22,8 @@ ENGINE = {"memory", "tiling", "heads", "cascade"}
 OUTSIDE = {"scans", "transforms", "refinement", "training", "report", "outputs", "bundle_files"}
 SINGLE = FILES | MODEL | ENGINE | OUTSIDE
 ALONE = BASE | {"failure", "limits", "lock", "memory"}  # one scan's trouble
-BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job", "case", "isolation"}
+BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job"}
+BATCH |= {"case", "case_files", "conversion", "isolation", "layout"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
@@ -49,6 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "refinement": BASE | {"crf"},
     "transforms": FILES | MODEL | {"scans", "component"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
+    **dict.fromkeys(("case_files", "conversion"), BATCH),
+    "layout": set(),
     **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
     "limits": set(),
     "lock": {"outputs"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -26,6 +27,7 @@ from pydicom.dataset import FileDataset
 from tiny_pipeline import AFFINE, phantom, write_scan
 
 from liverseg.bundle_files import bundle_root
+from liverseg.dicom.derived import TYPE_2, TYPE_3
 
 # What is planted. Each word is looked for by itself, in either case.
 NAME, PATIENT_ID, BIRTH_DATE = "Zwiebelturm^Kunigunde", "PID-7741093-XQ", "19410923"
@@ -68,6 +70,7 @@ COMMANDS = {
     for command in ("segment", "convert")
     for level, options in {"normally": [], "verbosely": ["-v"], "quietly": ["-q"]}.items()
 }
+COMMANDS["segment normally"] += ["--outputs", "nifti,dicom-seg,dicom-sr,report"]
 
 
 def planted(dataset: FileDataset, index: int) -> None:
@@ -208,13 +211,32 @@ def tellings(content: bytes) -> list[str]:
     return [w for w in words if any(w.lower().encode(code) in shown for code in encodings)]
 
 
+def unneeded_tellings(path: Path) -> list[str]:
+    """The planted words in a DICOM object beyond what ties it to its patient, study and source."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    dataset = pydicom.dcmread(path)
+    needed = {*TYPE_2, *TYPE_3, "ContentDate", "FrameOfReferenceUID", "UID"}
+    needed |= {"StudyInstanceUID", "SeriesInstanceUID", "ReferencedSOPInstanceUID"}
+
+    def without_needed(parent: pydicom.Dataset, element: pydicom.DataElement) -> None:
+        if element.keyword in needed:
+            del parent[element.tag]
+
+    dataset.walk(without_needed)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return tellings(buffer.getvalue()) + ([] if mode == 0o600 else [f"mode {mode:o}"])
+
+
 def written_tellings(output: Path) -> dict[str, list[str]]:
     """The planted words in the names, bytes and picture texts of everything written."""
     found = {}
     for path in sorted(output.rglob("*")):
         name = str(path.relative_to(output))
         words = tellings(name.encode())
-        if path.is_file() and path.name != "linkage.csv":
+        if path.suffix == ".dcm":
+            words += unneeded_tellings(path)
+        elif path.is_file() and path.name != "linkage.csv":
             words += tellings(path.read_bytes())
         if path.suffix == ".png":
             with Image.open(path) as picture:
@@ -242,6 +264,9 @@ def test_nothing_of_a_patient_is_written_or_said(name: str, place: Place, tmp_pa
     assert ended.returncode == 1, ended.stderr
     manifest = (tmp_path / "out" / "manifest.csv").read_text()
     assert manifest.count(",done,") >= 3
+    objects = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*.dcm")]
+    assert len(objects) >= 2 * (command == "segment")
+    assert {str(made.PatientName) for made in objects} <= {NAME}
     refused = ("MISSING_SLICES", "TRUNCATED", "CORRUPT", "HU_IMPLAUSIBLE", "NOT_CT", "LOCALIZER")
     assert [code for code in refused if f",rejected,{code}," not in manifest] == []
     linkage = tmp_path / "out" / "linkage.csv"

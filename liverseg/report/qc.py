@@ -31,6 +31,7 @@ NOTED = {
     "may have been compressed with loss": "MAYBE_LOSSY",
     "reformatted series": "REFORMATTED",
     "gantry tilt": "TILTED",
+    "no DICOM SEG": "NO_UIDS",
 }
 _SIDES = {
     "L": "left",

@@ -1,0 +1,96 @@
+"""Write the files of one case but report.json, each whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from liverseg.dicom.derived import Provenance
+from liverseg.errors import ScanRejected
+from liverseg.layout import MASK_FILE, PICTURE_FILE, SEG_FILE, SR_FILE
+from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti
+from liverseg.report.qc import Flag, Quality, rounded
+from liverseg.scans import Scan, Volume
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case.
+
+    Args:
+        folder: where they go; it exists.
+        outputs: some of liverseg.layout.OUTPUTS.
+        provenance: what made the mask.
+    """
+
+    folder: Path
+    outputs: tuple[str, ...]
+    provenance: Provenance
+
+    def write(
+        self, scan: Scan, volume: Volume, mask: npt.NDArray[np.uint8], quality: Quality
+    ) -> Quality:
+        """Write what was asked for.
+
+        Args:
+            scan: where the mask comes from.
+            volume: the scan as read.
+            mask: (X, Y, Z) uint8, liver = 1, on its grid.
+            quality: what was measured on it.
+
+        Returns:
+            The measurements, with a flag for a DICOM SEG that could not be made.
+
+        Raises:
+            OSError: the folder cannot be written, or is full.
+        """
+        if "nifti" in self.outputs:
+            write_nifti(self.folder / MASK_FILE, mask, volume.affine, gzip_level=MASK_GZIP_LEVEL)
+        if "dicom-seg" in self.outputs and scan.kind == "dicom":
+            quality = self._write_dicom(scan, mask, quality)
+        if "report" in self.outputs:
+            self._write_picture(volume, mask, quality)
+        return quality
+
+    def _write_dicom(self, scan: Scan, mask: npt.NDArray[np.uint8], quality: Quality) -> Quality:
+        from liverseg.dicom.seg import liver_seg
+
+        try:
+            seg = liver_seg(scan.images, mask, self.provenance)
+        except ScanRejected as refusal:
+            # The scan is fine, and so is the rest of what is made of it.
+            others = [flag for flag in quality.flags if flag.code != refusal.code]
+            flags = (*others, Flag(refusal.code, refusal.detail))
+            return replace(quality, flags=flags)
+        if seg is not None:
+            self._save(seg, SEG_FILE)
+            if "dicom-sr" in self.outputs:
+                self._write_sr(seg, quality)
+        return quality
+
+    def _write_sr(self, seg: Dataset, quality: Quality) -> None:
+        from liverseg.dicom.sr import liver_sr
+
+        volume_ml, mean_hu = rounded(quality.volume_ml), rounded(quality.mean_hu)
+        if volume_ml is None or mean_hu is None:
+            raise ValueError("a liver that has a SEG should have a volume and a mean")
+        self._save(liver_sr(seg, volume_ml, mean_hu, self.provenance), SR_FILE)
+
+    def _save(self, dataset: Dataset, name: str) -> None:
+        # It holds the patient's name: for its owner only, as linkage.csv.
+        with whole_file(self.folder / name, PRIVATE_MODE) as stream:
+            dataset.save_as(stream, enforce_file_format=True)
+
+    def _write_picture(self, volume: Volume, mask: npt.NDArray[np.uint8], quality: Quality) -> None:
+        from liverseg.report.picture import draw
+
+        caption = f"liver {quality.volume_ml:.2f} ml"
+        if quality.volume_ml > 0:
+            caption += f", mean {quality.mean_hu:.0f} HU"
+        picture = draw(volume.image, mask, volume.affine, caption=caption)
+        with whole_file(self.folder / PICTURE_FILE) as stream:
+            picture.save(stream, format="PNG")
