@@ -179,6 +179,12 @@ def _add_evaluate(commands: _Commands) -> None:
     evaluate.add_argument(
         "-o", "--output", type=_path, metavar="FILE.csv", help="a row a case, and the mean"
     )
+    evaluate.add_argument(
+        "--plots",
+        type=_path,
+        metavar="DIR",
+        help="draw a box plot per figure, Bland-Altman of the volumes, and the worst cases",
+    )
     _add_common(evaluate)
 
 

@@ -225,6 +225,11 @@ def _evaluate(args: argparse.Namespace) -> int:
         print(score_table(found[0].scored), flush=True)
         if args.output is not None:
             write_scores(args.output, found[0].scored)
+    if args.plots is not None:
+        from liverseg.plots import draw_plots
+
+        systems = dict(zip(("prediction", "versus"), found, strict=False))
+        draw_plots(args.plots, systems, args.reference_labels)
     several = {value for case in found[0].cases for value in case.ref_values}
     if len(several) > 1 and not args.reference_labels:
         values = ", ".join(f"{value:g}" for value in sorted(several))

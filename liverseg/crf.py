@@ -6,9 +6,10 @@ Every voxel i of a volume is liver (y = 1) or not (y = 0), at the energy of [1]:
     B_ij = exp(-|s_i - s_j|^2 / 2 bilateral_mm^2 - (I_i - I_j)^2 / 2 bilateral_hu^2)
     G_ij = exp(-|s_i - s_j|^2 / 2 gaussian_mm^2)
 
-with s the place in mm and I the value in HU. Both kernels are normalised as in the code that came
-with [2]: K_ij / sqrt(n_i n_j), n_i = sum_j K_ij, so that a weight is in units of the logit whatever
-the voxel size. Mean field [2], all voxels at once, reads for two labels: with the logit l of the
+with s the place in mm and I the value in HU. Both kernels are normalised as in the code that its
+authors published with [3]: K_ij / sqrt(n_i n_j), n_i = sum_j K_ij, so that a weight is in units of
+the logit whatever the voxel size, and the kernel stays symmetric ([2] divided by n_i alone). Mean
+field [2], all voxels at once, reads for two labels: with the logit l of the
 unary p and q = sigmoid(logit),
 
     logit_i <- l_i + sum_{j != i} (w_b B_ij + w_g G_ij) (2 q_j - 1)
@@ -23,6 +24,8 @@ References:
         MICCAI 2016, arXiv 1607.00582.
     [2] Kraehenbuehl, Koltun: Efficient Inference in Fully Connected CRFs with Gaussian Edge
         Potentials. NIPS 2011.
+    [3] Kraehenbuehl, Koltun: Parameter Learning and Convergent Inference for Dense Random Fields.
+        ICML 2013.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.masks import read_pair
-from liverseg.metrics import METRICS, Scores, scores
+from liverseg.metrics import METRICS, Scores, scores, volume_ml
 from liverseg.outputs import write_text
 from liverseg.pairs import Pairs, pairs
 from liverseg.surface import FACES
@@ -31,12 +31,14 @@ class Case:
         scores: None when it could not be scored.
         error: why, in one sentence; "" when it was scored.
         ref_values: the values of the reference that counted as liver.
+        ref_ml: volume of the reference; NaN when the case could not be scored.
     """
 
     name: str
     scores: Scores | None
     error: str = ""
     ref_values: tuple[float, ...] = ()
+    ref_ml: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def evaluate(
         try:
             pair = read_pair(*files, ref_labels)
             figures = scores(pair.pred, pair.ref, pair.affine, connectivity)
-            case = Case(name, figures, ref_values=pair.ref_values)
+            ref_ml = volume_ml(pair.ref, pair.affine)
+            case = Case(name, figures, ref_values=pair.ref_values, ref_ml=ref_ml)
         except ValueError as error:
             case = Case(name, None, str(error))
         cases.append(case)

@@ -120,7 +120,6 @@ def scores(
             of 0 or NaN).
     """
     pred, ref = two_masks(pred, ref)
-    voxel_mm = voxel_axes_mm(affine)
     voxels = overlap(pred, ref)
     distances = surface_distances(pred, ref, affine, connectivity)
     figures = {
@@ -132,16 +131,32 @@ def scores(
         "msd_mm": maximum_surface_distance(distances),
     }
     nsd = [normalised_surface_distance(distances, mm) for mm in NSD_TOLERANCES_MM]
-    voxel_ml = abs(float(np.linalg.det(voxel_mm))) / MM3_PER_ML
     return Scores(
         **figures,
         hd95_mm=hausdorff_distance_95(distances),
         nsd_1mm=nsd[0],
         nsd_2mm=nsd[1],
         nsd_3mm=nsd[2],
-        volume_error_ml=(voxels.pred_voxels - voxels.ref_voxels) * voxel_ml,
+        volume_error_ml=(voxels.pred_voxels - voxels.ref_voxels) * voxel_ml(affine),
         sliver07_score=sliver07_score(figures) if voxels.ref_voxels else math.nan,
     )
+
+
+def voxel_ml(affine: npt.NDArray[np.float64]) -> float:
+    """Volume of a voxel, ml.
+
+    Args:
+        affine: (4, 4), voxel to mm; may be tilted.
+
+    Raises:
+        ValueError: the affine has no inverse.
+    """
+    return abs(float(np.linalg.det(voxel_axes_mm(affine)))) / MM3_PER_ML
+
+
+def volume_ml(mask: npt.NDArray[np.generic], affine: npt.NDArray[np.float64]) -> float:
+    """Volume of a mask, (X, Y, Z), not zero = liver, in ml; raises as `voxel_ml`."""
+    return int(np.count_nonzero(mask)) * voxel_ml(affine)
 
 
 def overlap(pred: npt.NDArray[np.generic], ref: npt.NDArray[np.generic]) -> Overlap:

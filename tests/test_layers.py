@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pairs": BASE,
     "summary": BASE,
     "evaluate": BASE | {"metrics", "surface", "masks", "pairs", "outputs"},
+    "plots": BASE | {"metrics", "evaluate", "masks", "outputs"},
     "scoring": {"metrics", "evaluate", "pairs"},
     "score_table": {"metrics", "summary", "tables"},
     **dict.fromkeys(("uneven", "component", "memory", "tiling", "heads"), BASE),
@@ -61,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train_run": SINGLE | {"pipeline"},
     "demo_ct": BASE,
     "demo": BATCH | {"batch", "demo_ct"},
-    "cli": COMMAND | {"train_run", "evaluate", "score_table"},
+    "cli": COMMAND | {"train_run", "evaluate", "score_table", "plots"},
 }
 NO_ENGINES = (
     "dsn",
