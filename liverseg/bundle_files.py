@@ -85,3 +85,15 @@ def checked_weights(path: str | Path) -> str:
     if found != wanted:
         raise ValueError(f"{weights} should have SHA-256 {wanted}; it has {found}")
     return found
+
+
+def first_file(*paths: str) -> str:
+    """The first of several files that there is, else the last of them.
+
+    Args:
+        paths: at least one.
+
+    Returns:
+        The path as given.
+    """
+    return next((path for path in paths if Path(path).is_file()), paths[-1])

@@ -3,7 +3,8 @@
 The format is JSON: an object with the sections "training", "validation" and "test", each a list of
 ``{"image": path, "label": path}``; an item of "test" may be a plain path. A path is taken as it is
 written: no character in it has a meaning. The Decathlon's own lists have no "validation": then
-every fifth case of "training" is validation, and "training" is the others.
+every fifth case of "training" is validation, and "training" is the others. A "validation" that is
+an empty list holds nothing out.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def load_data_list(path: Path, base_dir: Path | None, section: str) -> list[dict
 
     Returns:
         One dictionary a case with the paths of "image" and, where the list has it, "label", in the
-        list's order. Empty only for a "test" section that is.
+        list's order. Empty only for a "test" or "validation" section that is.
 
     Raises:
         FileNotFoundError: the list, the folder, or files that the section names are not there.
@@ -95,7 +96,7 @@ def _check_apart(contents: dict[str, object], path: Path) -> None:
 
 def _items(contents: dict[str, object], section: str, path: Path) -> list[tuple[str, int, object]]:
     """Returns the section's items, each with the section and the index it is written at."""
-    has_validation = bool(contents.get("validation"))
+    has_validation = isinstance(contents.get("validation"), list)
     source = "training" if section == "validation" and not has_validation else section
     items = contents.get(source)
     if not isinstance(items, list):
@@ -104,7 +105,7 @@ def _items(contents: dict[str, object], section: str, path: Path) -> list[tuple[
             f"{path} should have a list called {source!r}; it has {', '.join(present) or 'none'}"
         )
     numbered = [(source, index, item) for index, item in enumerate(items)]
-    if section == "test":
+    if section == "test" or (section == "validation" and has_validation):
         return numbered
     least = 1 if has_validation else 2
     if len(numbered) < least:

@@ -16,9 +16,10 @@ from liverseg.bundle_files import bundle_root
 from liverseg.datalist import load_data_list
 from liverseg.pipeline import find_device
 
-# The overlay on train.yaml of each recipe; the default is train.yaml alone.
-RECIPES: dict[str, str | None] = {"default": None}
-TRAIN_CONFIG = "train.yaml"
+# The configurations of each recipe: one list a training, in the order in which they run.
+RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "default": (("train.yaml", "coarse.yaml"), ("train.yaml",)),
+}
 OUTPUT = "output"  # of the working directory, as train.yaml has it
 LISTS_BESIDE_BUNDLE = Path("data_lists", "btcv.json")
 DATA_BESIDE_CHECKOUT = Path("shared", "data")
@@ -34,9 +35,10 @@ class Training:
         data: where the list's relative paths start; when None LIVERSEG_DATA, else the list's
             folder.
         output: for weights, log, curves and checkpoint; when None LIVERSEG_OUTPUT, else output.
-        liver_labels: label values that mean liver, instead of the recipe's.
+        liver_labels: label values that mean liver, instead of the recipe's; other organs are
+            then not learnt, since their values are not known.
         device: as for find_device.
-        epochs: instead of the recipe's.
+        epochs: of each of the recipe's trainings, instead of its own.
         resume: go on from the checkpoint in output, if there is one.
         quiet: show warnings only.
     """
@@ -78,16 +80,16 @@ def train(training: Training) -> Path:
         load_data_list(folders["LIVERSEG_DATA_LIST"], folders["LIVERSEG_DATA"], section)
     output = folders["LIVERSEG_OUTPUT"]
     output.mkdir(parents=True, exist_ok=True)
-    overlay = RECIPES[training.recipe]
-    names = [TRAIN_CONFIG] if overlay is None else [TRAIN_CONFIG, overlay]
     # The device's name has been checked: it is the only text here that MONAI evaluates.
     override: dict[str, Any] = {"device": f"$torch.device('{device}')", "resume": training.resume}
     if training.epochs is not None:
         override["max_epochs"] = training.epochs
     if training.liver_labels is not None:
         override["liver_labels"] = list(training.liver_labels)
+        override["other_labels"] = []
     with environment({name: str(path) for name, path in folders.items()}):
-        _run([str(root / "configs" / name) for name in names], override, training.quiet)
+        for names in RECIPES[training.recipe]:
+            _run([str(root / "configs" / name) for name in names], override, training.quiet)
     if not (output / "model.pt").is_file():
         raise ValueError(f"no validation had a result, so there are no weights in {output}")
     return output

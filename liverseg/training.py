@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,23 @@ class EpochSeed:
         seed = self.seed + engine.state.epoch
         torch.manual_seed(seed)
         self.transform.set_random_state(seed=seed)
+
+
+class Attach:
+    """Attaches a handler that has a name of its own in a configuration.
+
+    MONAI's check of a workflow takes every entry of the list of handlers for a dictionary.
+
+    Args:
+        handler: with a method attach.
+    """
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+
+    def attach(self, engine: Engine) -> None:
+        """Attach the handler."""
+        self.handler.attach(engine)
 
 
 class LastValidation:
@@ -90,11 +107,7 @@ class KeepBest:
         value = float(engine.state.metrics[self.metric])
         if value > self.best:
             self.best, self.epoch = value, engine.state.epoch
-            state = {key: value.cpu() for key, value in self.network.state_dict().items()}
-            save_atomically(state, self.path)
-            digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-            record = self.path.with_name(f"{self.path.name}.sha256")
-            record.write_text(f"{digest}  {self.path.name}\n", encoding="ascii")
+            save_weights(self.network, self.path)
             logger.info("epoch %d has the best %s: %.4f", self.epoch, self.metric, self.best)
 
     def state_dict(self) -> dict[str, float]:
@@ -104,6 +117,30 @@ class KeepBest:
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Take what a checkpoint held."""
         self.best, self.epoch = float(state["best"]), int(state["epoch"])
+
+
+class KeepLast:
+    """Keeps the weights of the last epoch, a plain state_dict, and their SHA-256.
+
+    Args:
+        network: whose weights are kept.
+        path: the file; it is replaced in one step.
+        every_epochs: how often, so that a training that is stopped has left some.
+    """
+
+    def __init__(self, network: nn.Module, path: str | Path, every_epochs: int = 5) -> None:
+        self.network = network
+        self.path = Path(path)
+        self.every_epochs = every_epochs
+
+    def attach(self, engine: Engine) -> None:
+        """Save when so many epochs are complete, and at the end."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every_epochs), self)
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save."""
+        save_weights(self.network, self.path)
 
 
 class ResumableCheckpoint:
@@ -190,6 +227,38 @@ class ResumableCheckpoint:
                     f"{str(wanted)[:200]} is wanted. Do not resume, or write elsewhere"
                 )
         return dict(state)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """A plain state_dict on the CPU, and its SHA-256 beside it.
+
+    Args:
+        network: whose weights.
+        path: the file; ``path + ".sha256"`` is in the format of sha256sum.
+    """
+    save_atomically({key: value.cpu() for key, value in network.state_dict().items()}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = path.with_name(f"{path.name}.sha256")
+    record.write_text(f"{digest}  {path.name}\n", encoding="ascii")
+
+
+def warm_polynomial(warm_up: int, steps: int, power: float = 0.9) -> Callable[[int], float]:
+    """A learning rate that rises linearly, and falls to 0 as a power of what is left.
+
+    Args:
+        warm_up: steps until the rise ends, at least 1.
+        steps: of the whole training.
+        power: 1 falls linearly.
+
+    Returns:
+        A function from the number of steps done to the factor of the learning rate.
+    """
+
+    def factor(done: int) -> float:
+        left = max(0.0, 1 - done / steps)
+        return float(left**power * min(1, (done + 1) / warm_up))
+
+    return factor
 
 
 def save_atomically(state: Mapping[str, Any], path: Path) -> None:

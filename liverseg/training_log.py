@@ -19,8 +19,9 @@ HEADS = ("main", "layer6", "layer3")
 class TrainingLog:
     """One row an epoch: loss of every head, their weights, learning rate, validation metric.
 
-    Written as a CSV after every epoch and drawn as curves.png after every validation. A training
-    that is resumed goes on in the same CSV; rows of epochs that are done again are replaced.
+    Written as a CSV after every epoch, drawn as curves.png after every validation and at the end.
+    A training that is resumed goes on in the same CSV; rows of epochs that are done again are
+    replaced.
 
     Args:
         folder: for log.csv and curves.png.
@@ -83,7 +84,7 @@ class TrainingLog:
         row[self.metric] = math.nan if value is None else float(value)
         self.rows.append(row)
         self._write()
-        if validated:
+        if validated or row["epoch"] == engine.state.max_epochs:
             draw_curves(self.rows, self.metric, self.folder / "curves.png")
 
     def _write(self) -> None:

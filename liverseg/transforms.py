@@ -80,12 +80,13 @@ class LoadScand(MapTransform):
 
 
 class LoadLabeld(MapTransform):
-    """Read a label and keep the values that mean liver.
+    """Read a label and keep the values that mean liver, and other organs if wanted.
 
     Args:
         keys: items that are the path of a NIfTI label.
         labels: the values that mean liver, for example [5] in BTCV, [1, 2] in LiTS.
         image_key: the image, already loaded, on whose grid the label must lie.
+        others: for each other organ the values that mean it; a label need not hold them.
         allow_missing_keys: whether an item may be absent.
     """
 
@@ -94,11 +95,13 @@ class LoadLabeld(MapTransform):
         keys: KeysCollection,
         labels: Sequence[int],
         image_key: str = "image",
+        others: Sequence[Sequence[int]] = (),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.labels = tuple(labels)
         self.image_key = image_key
+        self.others = tuple(tuple(values) for values in others)
 
     def __call__(self, data: _Data) -> dict[Hashable, Any]:
         """Replace each item by its mask.
@@ -107,7 +110,8 @@ class LoadLabeld(MapTransform):
             data: with the keys and the image.
 
         Returns:
-            A copy with MetaTensors (1, X, Y, Z) uint8, 1 where the label means liver.
+            A copy with MetaTensors (1, X, Y, Z) uint8, 1 where the label means liver, 2 and
+            above where it means one of the others.
 
         Raises:
             ValueError: if a label cannot be read, lies on another grid than the image, or holds
@@ -124,6 +128,8 @@ class LoadLabeld(MapTransform):
                     f"{name} should hold {' or '.join(map(str, self.labels))} where the liver is; "
                     f"it holds {', '.join(f'{value:g}' for value in np.unique(values)[:10])}"
                 )
+            for number, organ in enumerate(self.others, start=2):
+                label[np.isin(values, organ)] = number
             items[key] = MetaTensor(
                 torch.from_numpy(np.ascontiguousarray(label))[None],
                 affine=torch.from_numpy(affine),

@@ -31,7 +31,14 @@ def numbers(items: list[dict[str, str]]) -> list[str]:
 
 def test_there_is_a_fixed_split_and_five_folds() -> None:
     names = [path.name for path in LISTS]
-    assert names == ["btcv.json", *(f"btcv_fold{fold}.json" for fold in range(FOLDS))]
+    folds = [f"btcv_fold{fold}.json" for fold in range(FOLDS)]
+    assert names == ["btcv.json", "btcv_all.json", *folds]
+
+
+def test_the_list_of_the_shipped_weights_holds_nothing_out() -> None:
+    contents = read(FOLDER / "btcv_all.json")
+    assert numbers(contents["training"]) == NUMBERS
+    assert contents["validation"] == []
 
 
 def test_the_folds_partition_the_cases() -> None:

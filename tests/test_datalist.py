@@ -78,6 +78,14 @@ def test_every_fifth_training_case_is_validation_where_the_list_has_none(tmp_pat
     assert trained_on == [str(tmp_path / f"case{number}_ct.nii.gz") for number in (1, 2, 3, 4, 6)]
 
 
+def test_an_empty_validation_section_holds_nothing_out(tmp_path: Path) -> None:
+    make_files(tmp_path, "a", "b")
+    contents = {"training": [case("a"), case("b")], "validation": []}
+    data_list = write_list(tmp_path / "l.json", contents)
+    assert len(load_data_list(data_list, None, "training")) == 2
+    assert load_data_list(data_list, None, "validation") == []
+
+
 def test_a_test_case_may_be_a_plain_path(tmp_path: Path) -> None:
     make_files(tmp_path, "a")
     data_list = write_list(tmp_path / "l.json", {"test": ["a_ct.nii.gz"]})

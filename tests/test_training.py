@@ -10,7 +10,14 @@ from ignite.engine import Engine
 from torch import nn
 
 from liverseg.bundle_files import checked_weights
-from liverseg.training import EpochSeed, KeepBest, LastValidation, ResumableCheckpoint
+from liverseg.training import (
+    EpochSeed,
+    KeepBest,
+    KeepLast,
+    LastValidation,
+    ResumableCheckpoint,
+    warm_polynomial,
+)
 
 SETTINGS = {"max_epochs": 3, "cases": ["a"]}
 
@@ -59,6 +66,22 @@ def test_first_validation_after_a_resume_does_not_replace_a_better_one(tmp_path:
     nn.init.constant_(network.weight, 7.0)
     resumed(validator(0.8, 5))
     assert float(torch.load(tmp_path / "model.pt", weights_only=True)["weight"]) != 7.0
+
+
+def test_last_weights_are_kept_whatever_they_score(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1)
+    engine = Engine(lambda engine, batch: nn.init.constant_(network.weight, engine.state.epoch))
+    KeepLast(network, tmp_path / "model.pt", every_epochs=2).attach(engine)
+    engine.run([0], max_epochs=3)
+    assert float(torch.load(tmp_path / "model.pt", weights_only=True)["weight"]) == 3.0
+    assert len(checked_weights(tmp_path / "model.pt")) == 64
+
+
+def test_learning_rate_rises_and_falls_to_nothing() -> None:
+    """10 steps, 2 to warm up, linear: (1 - n / 10) * min(1, (n + 1) / 2)."""
+    factor = warm_polynomial(2, 10, power=1)
+    seen = [factor(done) for done in (0, 1, 5, 10, 11)]
+    assert seen == pytest.approx([0.5, 0.9, 0.5, 0.0, 0.0])
 
 
 def test_checkpoint_brings_back_epoch_iteration_scaler_and_objects(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Random transforms that make a few CT scans look like those of other hospitals."""

@@ -1,0 +1,91 @@
+"""What is read once a scan: organs, averages, guidance, 8 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from liverseg.cascade import coarse_image
+from liverseg.coarse_inferer import CoarseInferer
+from liverseg.training_data import (
+    BoxAveraged,
+    CoarseGuidanced,
+    FirstHeadd,
+    OrgansToNetworkGridd,
+    Regiond,
+    To8Bitd,
+)
+
+AFFINE = np.diag([-1.0, 1.0, 2.0, 1.0])  # x to the patient's left, 1 x 1 x 2 mm
+
+
+def organs_label() -> MetaTensor:
+    """Twelve voxels along x, to the left: 4 of liver, 2 of nothing, 6 of organ 3."""
+    label = torch.zeros(1, 12, 4, 4, dtype=torch.uint8)
+    label[:, :4] = 1
+    label[:, 6:] = 3
+    return MetaTensor(label, affine=torch.from_numpy(AFFINE))
+
+
+def test_most_of_a_voxel_is_its_class_and_axes_point_to_r_a_s() -> None:
+    """At 2 mm two voxels make one; right comes last since x was to the left."""
+    data = {"label": organs_label()}
+    step = OrgansToNetworkGridd("label", classes=4, spacing_mm=[2, 2, 2])
+    items = step(data)
+    assert items["organs"].shape == (1, 6, 2, 4)
+    # A triangle two voxels wide averages; the middle of each organ is its own.
+    assert items["organs"][0, :, 0, 0].tolist() == [3, 3, 3, 0, 1, 1]
+    assert float(items["liver"][0, 5, 0, 0]) == 1.0
+    assert float(items["liver"][0, 0, 0, 0]) == 0.0
+    assert "label" not in items
+
+
+def test_numbers_above_the_classes_are_nothing() -> None:
+    step = OrgansToNetworkGridd("label", classes=2, spacing_mm=[2, 2, 2])
+    items = step({"label": organs_label()})
+    assert items["organs"][0, :, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_every_third_average_is_a_voxel_of_the_coarse_image() -> None:
+    image = torch.rand(1, 9, 6, 12)
+    averaged = BoxAveraged("image", 3)({"image": image})["image"]
+    assert torch.allclose(averaged[:, 1::3, 1::3, 1::3], coarse_image(image[None], 3)[0], atol=1e-6)
+
+
+def halves(image: torch.Tensor) -> torch.Tensor:
+    """A network that is sure of liver where the image is above one half."""
+    return (image - 0.5) * 200
+
+
+def test_guidance_is_the_coarse_networks_probability_on_the_fine_grid() -> None:
+    image = torch.zeros(1, 12, 9, 10)
+    image[:, 6:] = 1
+    guide = CoarseGuidanced("image", halves, 3, amp=False)({"image": image})["guidance"]
+    assert guide.shape == image.shape
+    assert float(guide[0, 0, 4, 4]) < 0.01
+    assert float(guide[0, 11, 4, 4]) > 0.99
+
+
+def test_coarse_inferer_agrees_with_the_guidance() -> None:
+    image = torch.rand(1, 10, 9, 7)
+    guide = CoarseGuidanced("image", halves, 3, amp=False)({"image": image})["guidance"]
+    logit = CoarseInferer(3, amp=False)(image[None], halves)[0]
+    assert torch.equal(logit > 0, guide > 0.5)
+
+
+def test_region_is_where_any_item_is_above_the_threshold() -> None:
+    data = {"a": torch.tensor([0.0, 0.4, 0.0]), "b": torch.tensor([0.0, 0.0, 0.9])}
+    assert Regiond(["a", "b"], 0.3)(data)["region"].tolist() == [False, True, True]
+
+
+def test_eight_bits_are_within_half_a_level() -> None:
+    values = torch.rand(100)
+    stored = To8Bitd("x")({"x": values})["x"]
+    assert stored.dtype == torch.uint8
+    assert float((stored / 255 - values).abs().max()) <= 0.5 / 255 + 1e-6
+
+
+def test_first_head_is_kept() -> None:
+    heads = torch.rand(3, 2, 2, 2)
+    assert torch.equal(FirstHeadd("pred")({"pred": heads})["pred"], heads[:1])
