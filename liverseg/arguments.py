@@ -12,6 +12,7 @@ from liverseg.layout import DEFAULT_OUTPUTS, OUTPUTS, wrong_outputs
 from liverseg.limits import MEMORY_SHARE, TIMEOUT_S
 
 WRONG_USAGE = 2
+RECIPES = ("default", "paper", "blog", "paper-plain", "blog-plain")
 NEIGHBOURS = {6: 1, 18: 2, 26: 3}  # to the connectivity of liverseg.surface
 
 
@@ -114,7 +115,13 @@ def _add_batch_commands(commands: _Commands) -> None:
 
 def _add_other_commands(commands: _Commands) -> None:
     train = commands.add_parser("train", help="run the bundle's training")
-    train.add_argument("--recipe", choices=["default"], default="default", help="what to train")
+    train.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default=RECIPES[0],
+        help="how to train: as the weights were; as published by Dou et al.; as the Keras version "
+        "of a blog; plain: without deep supervision (default: default)",
+    )
     train.add_argument("--data-list", type=_path, metavar="F", help="MSD-format JSON list of cases")
     train.add_argument(
         "--data",

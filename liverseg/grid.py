@@ -73,6 +73,17 @@ def network_grid(scan: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     return Grid(_triple(counts), orthogonal)
 
 
+def own_spacing_mm(affine: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """The voxel size of a grid along the axes closest to R, A, S, mm.
+
+    Args:
+        affine: (4, 4) from voxel indices to RAS mm.
+    """
+    order = np.argsort(nib.io_orientation(affine)[:, 0])
+    x, y, z = (float(length) for length in _spacing(affine)[order])
+    return x, y, z
+
+
 def to_network_grid(
     image: npt.NDArray[np.integer | np.floating],
     affine: npt.NDArray[np.float64],

@@ -17,8 +17,14 @@ from liverseg.datalist import load_data_list
 from liverseg.pipeline import find_device
 
 # The configurations of each recipe: one list a training, in the order in which they run.
+_PAPER = ("train.yaml", "recipe.yaml", "paper.yaml")
+_BLOG = ("train.yaml", "recipe.yaml", "blog.yaml")
 RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "default": (("train.yaml", "coarse.yaml"), ("train.yaml",)),
+    "paper": (_PAPER,),
+    "paper-plain": ((*_PAPER, "paper_plain.yaml"),),
+    "blog": (_BLOG,),
+    "blog-plain": ((*_BLOG, "blog_plain.yaml"),),
 }
 OUTPUT = "output"  # of the working directory, as train.yaml has it
 LISTS_BESIDE_BUNDLE = Path("data_lists", "btcv.json")

@@ -17,7 +17,7 @@ from monai.transforms import MapTransform
 
 from liverseg.component import liver_component
 from liverseg.errors import ScanRejected
-from liverseg.grid import Grid, to_network_grid, to_scan_grid
+from liverseg.grid import Grid, own_spacing_mm, to_network_grid, to_scan_grid
 from liverseg.scans import Scan, Volume, read_scan, scan_at
 
 AFFINE_TOLERANCE_MM = 1e-2  # two affines are one grid when no voxel corner is further apart
@@ -142,7 +142,7 @@ class ToNetworkGridd(MapTransform):
 
     Args:
         keys: items (1, X, Y, Z) with an affine.
-        spacing_mm: the network's spacing along R, A, S.
+        spacing_mm: the network's spacing along R, A, S; None for each scan's own.
         window: the values that become 0 and 1: HU for an image, [0, 1] for a mask.
         allow_missing_keys: whether an item may be absent.
     """
@@ -150,13 +150,15 @@ class ToNetworkGridd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        spacing_mm: Sequence[float],
+        spacing_mm: Sequence[float] | None,
         window: Sequence[float],
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        x, y, z = spacing_mm
-        self.spacing_mm = (float(x), float(y), float(z))
+        self.spacing_mm: tuple[float, float, float] | None = None
+        if spacing_mm is not None:
+            x, y, z = spacing_mm
+            self.spacing_mm = (float(x), float(y), float(z))
         self.window = (float(window[0]), float(window[1]))
 
     def __call__(self, data: _Data) -> dict[Hashable, Any]:
@@ -176,7 +178,7 @@ class ToNetworkGridd(MapTransform):
             image, grid = to_network_grid(
                 scan[0].cpu().numpy(),
                 affine,
-                self.spacing_mm,
+                self.spacing_mm or own_spacing_mm(affine),
                 self.window,
                 scan.meta.get(POSITIONS),
             )

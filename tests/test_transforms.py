@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import AFFINE, SHAPE, phantom
+from monai.data import MetaTensor
 
 from liverseg.errors import ScanRejected
 from liverseg.scans import Volume
@@ -123,6 +124,18 @@ def test_mask_of_the_network_comes_back_onto_the_scan() -> None:
         assert np.allclose(mask.affine.numpy(), affine)
         overlap = 2 * (mask[0].numpy() & liver).sum() / (mask.sum() + liver.sum())
         assert float(overlap) > 0.95
+
+
+def test_own_spacing_of_a_scan_leaves_its_voxels_as_they_are() -> None:
+    image, affine, _ = phantom()
+    turned = np.ascontiguousarray(image.transpose(2, 0, 1))  # axes S, R, A
+    scan = MetaTensor(torch.from_numpy(turned)[None], affine=affine[:, [2, 0, 1, 3]])
+    step = ToNetworkGridd("image", spacing_mm=None, window=(-100, 250))
+    found = step({"image": scan})["image"]
+    straight = torch.from_numpy(image[::-1, :, ::-1].copy())  # R and S now rise with the index
+    expected = (straight.float().clamp(-100, 250) + 100) / 350
+    assert torch.allclose(found.as_tensor()[0], expected, atol=1e-6)
+    assert found.affine[:3, :3].diagonal().tolist() == pytest.approx([2.0, 1.5, 3.0])
 
 
 def test_largest_component_is_kept_and_its_holes_are_filled() -> None:
