@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from liverseg import __version__
 
-PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom", "openvino")
 WEIGHTS = "models/model.pt"
 
 
@@ -22,7 +26,7 @@ def about() -> list[list[str]]:
     lines = [["liverseg", __version__], ["python", platform.python_version()]]
     lines += [[package, _version(package)] for package in PACKAGES]
     lines += [["device", f"{device} ({name}, {torch.get_num_threads()} threads)"]]
-    lines += [["engine", "torch"], ["weights", _weights()]]
+    lines += [["engine", _engine(device)], ["weights", _weights()]]
     return lines
 
 
@@ -31,6 +35,17 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _engine(device: torch.device) -> str:
+    from liverseg.engine import chosen_engine, engine_from_environment
+    from liverseg.inferer import has_fast_bfloat16
+
+    try:
+        chosen = chosen_engine(engine_from_environment(), device)
+    except ValueError as error:
+        return str(error)
+    return f"{chosen}-{'bf16' if has_fast_bfloat16(device) else 'f32'}"
 
 
 def _weights() -> str:

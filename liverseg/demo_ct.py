@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -65,18 +64,6 @@ class LabelledCT(NamedTuple):
     affine: NDArray[np.float64]
     liver: NDArray[np.bool_]
     reference: str
-
-
-def user_cache() -> Path:
-    """Returns the folder for files that can be fetched again: XDG_CACHE_HOME/liverseg."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG base directory specification has a relative path ignored.
-    if not base.is_absolute():
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:  # a container's user may have no home
-            base = Path(tempfile.gettempdir())
-    return base / "liverseg"
 
 
 def fetched(release: Release, cache: Path, scratch: Path) -> Path:

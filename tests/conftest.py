@@ -71,6 +71,14 @@ def own_logging() -> Iterator[None]:
     logger.handlers, logger.level = handlers, level
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Translated networks are kept for the tests and end with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def phantom_nifti(tmp_path: Path) -> Path:
     """The phantom as a NIfTI file."""

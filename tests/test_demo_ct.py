@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from liverseg.demo_ct import Release, fetched, read_release, same_grid, user_cache
+from liverseg.cache import user_cache
+from liverseg.demo_ct import Release, fetched, read_release, same_grid
 
 # First axis to the patient's left, voxels of 0.7 x 1.5 x 2.5 mm.
 AFFINE = np.array([[-0.7, 0, 0, 20], [0, 1.5, 0, -30], [0, 0, 2.5, -40], [0, 0, 0, 1]])

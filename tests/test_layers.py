@@ -18,7 +18,8 @@ MAX_LINES = 300
 BASE = {"errors"}
 FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
-ENGINE = {"memory", "tiling", "heads", "cascade"}
+ENGINES_OF_OURS = {"engine", "engine_torch", "engine_openvino", "openvino_models", "cache"}
+ENGINE = {"memory", "tiling", "heads", "cascade"} | ENGINES_OF_OURS
 OUTSIDE = {"scans", "transforms", "refinement", "training", "report", "outputs", "bundle_files"}
 SINGLE = FILES | MODEL | ENGINE | OUTSIDE
 ALONE = BASE | {"failure", "limits", "lock", "memory"}  # one scan's trouble
@@ -38,7 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": BASE | {"metrics", "evaluate", "masks", "outputs"},
     "scoring": {"metrics", "evaluate", "pairs"},
     "score_table": {"metrics", "summary", "tables"},
-    **dict.fromkeys(("uneven", "component", "memory", "tiling", "heads"), BASE),
+    **dict.fromkeys(("uneven", "component", "memory", "tiling", "heads", "cache"), BASE),
+    "engine_torch": {"heads"},
+    "openvino_models": {"cache", "heads"},
+    "engine_openvino": {"engine_torch", "openvino_models", "heads"},
+    "engine": {"engine_torch", "engine_openvino"},
     "cascade": {"tiling", "inferer"},
     "grid": BASE | {"interpolation", "uneven"},
     **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
@@ -63,8 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"failure", "job", "scans"},
     **dict.fromkeys(("job", "isolation"), ALONE | {"manifest", "scans", "job"}),
     "train_run": SINGLE | {"pipeline"},
-    "demo_ct": BASE,
-    "demo": BATCH | {"batch", "demo_ct"},
+    "demo_ct": BASE | {"cache"},
+    "demo": BATCH | {"batch", "demo_ct", "cache"},
     "cli": COMMAND | {"train_run", "evaluate", "score_table", "plots"},
 }
 NO_ENGINES = (
