@@ -156,6 +156,16 @@ def test_field_of_view_blanks_image_and_label_alike() -> None:
     assert float(data["image"].sum()) == 8**3  # the scan itself is kept as it is
 
 
+def test_slab_keeps_a_share_of_the_slices_together() -> None:
+    data = {"image": torch.ones(1, 4, 4, 20)}
+    cut = RandFieldOfViewd("image", probability=0, slab=(0.2, 0.2), slab_probability=1)
+    for seed in range(5):
+        kept = cut.set_random_state(seed=seed)(data)["image"][0, 0, 0]
+        assert int(kept.sum()) == 4
+        first = int(kept.argmax())
+        assert kept[first : first + 4].tolist() == [1, 1, 1, 1]
+
+
 def test_guidance_stays_a_probability_and_is_sometimes_absent() -> None:
     damage = RandGuidanced("guidance", 2.0, absent_probability=0.3).set_random_state(seed=0)
     guide = blurred((body()["organs"] == 1).float(), 3)

@@ -114,6 +114,8 @@ class RandFieldOfViewd(MapTransform, RandomizableTransform):
         keys: items (C, X, Y, Z); labels too, since what is not seen is not there.
         most: largest share cut away at each end along X, Y, Z.
         probability: of cutting each end.
+        slab: smallest and largest share of the slices that a slab keeps.
+        slab_probability: of keeping a slab of slices only.
     """
 
     def __init__(
@@ -121,16 +123,24 @@ class RandFieldOfViewd(MapTransform, RandomizableTransform):
         keys: str | Sequence[str],
         most: Sequence[float] = (0.25, 0.25, 0.6),
         probability: float = 0.15,
+        slab: Sequence[float] = (0.1, 0.5),
+        slab_probability: float = 0.0,
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, probability)
         self.most = most
+        self.slab = slab
+        self.slab_probability = slab_probability
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Blank each item alike."""
         items = dict(data)
         shape = items[self.first_key(items)].shape[1:]
         blanked = []
+        if self.R.uniform() < self.slab_probability:
+            kept = int(shape[2] * uniform(self.R, *self.slab))
+            start = self.R.randint(shape[2] - kept + 1)
+            blanked += [(2, slice(start)), (2, slice(start + kept, shape[2]))]
         for axis, (length, most) in enumerate(zip(shape, self.most, strict=True)):
             for end in (False, True):
                 if self.R.uniform() < self.prob:
