@@ -14,7 +14,8 @@ class LiverDiceCELoss(nn.Module):
     """Cross-entropy over all classes + soft Dice of the liver + mean soft Dice of the others.
 
     The target is a probability a class, so that a voxel that the border crosses is partly both.
-    Dice is over the batch; a class that the batch does not hold counts in the cross-entropy alone.
+    Dice is of each patch, so that the loss of a batch is the mean of its patches' losses, in one
+    process or in several. A class that a patch does not hold counts in the cross-entropy alone.
 
     Args:
         others_weight: of the mean Dice loss of the other organs.
@@ -46,12 +47,9 @@ class LiverDiceCELoss(nn.Module):
         log_probability = functional.log_softmax(logits, dim=1)
         cross_entropy = -(target * log_probability).sum(dim=1).mean()
         probability = log_probability.exp()
-        dims = [0, 2, 3, 4]
-        size = target.sum(dims)
-        overlap = (probability * target).sum(dims)
-        dice = 1 - (2 * overlap + SMOOTH) / (probability.sum(dims) + size + SMOOTH)
-        loss = cross_entropy + dice[LIVER] * (size[LIVER] > SMOOTH)
-        others = size[LIVER + 1 :] > SMOOTH
-        if self.others_weight > 0 and bool(others.any()):
-            loss = loss + self.others_weight * dice[LIVER + 1 :][others].mean()
-        return loss
+        size, found = target.sum(dim=(2, 3, 4)), probability.sum(dim=(2, 3, 4))  # (B, C)
+        overlap = (probability * target).sum(dim=(2, 3, 4))
+        present = (size > SMOOTH).float()
+        dice = present * (1 - (2 * overlap + SMOOTH) / (found + size + SMOOTH))
+        others = dice[:, LIVER + 1 :].sum(dim=1) / present[:, LIVER + 1 :].sum(dim=1).clamp(min=1)
+        return cross_entropy + (dice[:, LIVER] + self.others_weight * others).mean()

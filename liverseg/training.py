@@ -18,6 +18,8 @@ from torch import nn
 
 logger = logging.getLogger(__name__)
 
+RANK_SEED = 1_000_003  # further apart than a training has epochs
+
 
 class EpochSeed:
     """Seeds everything random when an epoch starts, so that epoch n is the same after a resume.
@@ -25,11 +27,13 @@ class EpochSeed:
     Args:
         transform: the training transforms, whose random ones are seeded.
         seed: of the first epoch; each epoch adds 1.
+        rank: of this process among several that train together: their patches differ.
     """
 
-    def __init__(self, transform: Compose, seed: int) -> None:
+    def __init__(self, transform: Compose, seed: int, rank: int = 0) -> None:
         self.transform = transform
         self.seed = seed
+        self.rank = rank
 
     def attach(self, engine: Engine) -> None:
         """Seed when an epoch starts, before its first batch is drawn."""
@@ -39,7 +43,7 @@ class EpochSeed:
         """Seed for the engine's epoch."""
         seed = self.seed + engine.state.epoch
         torch.manual_seed(seed)
-        self.transform.set_random_state(seed=seed)
+        self.transform.set_random_state(seed=seed + RANK_SEED * self.rank)
 
 
 class Attach:
@@ -156,6 +160,7 @@ class ResumableCheckpoint:
             A checkpoint of other settings is refused, not gone on from.
         every_epochs: how often it is saved.
         resume: False to start afresh and overwrite it.
+        writes: False to load only: of several processes that train together one saves.
     """
 
     def __init__(
@@ -165,16 +170,20 @@ class ResumableCheckpoint:
         settings: Mapping[str, Any],
         every_epochs: int = 1,
         resume: bool = True,
+        writes: bool = True,
     ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.settings = dict(settings)
         self.every_epochs = every_epochs
         self.resume = resume
+        self.writes = writes
 
     def attach(self, engine: Engine) -> None:
         """Load when the trainer starts, save when an epoch is complete."""
         engine.add_event_handler(Events.STARTED, self.load)
+        if not self.writes:
+            return
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every_epochs), self.save)
         engine.add_event_handler(Events.COMPLETED, self.save)
 

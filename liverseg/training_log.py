@@ -29,6 +29,8 @@ class TrainingLog:
         optimizer: for the learning rate.
         validator: the evaluator that runs before this handler in an epoch, or None.
         metric: name of the validator's metric.
+        writes: False where another of several processes that train together writes. All of them
+            need this handler: the losses are the means over the processes.
 
     Raises:
         ValueError: if matplotlib is missing.
@@ -41,6 +43,7 @@ class TrainingLog:
         optimizer: torch.optim.Optimizer,
         validator: Engine | None = None,
         metric: str = "val_mean_dice",
+        writes: bool = True,
     ) -> None:
         if importlib.util.find_spec("matplotlib") is None:
             raise ValueError("training draws its curves: pip install 'liverseg[train]'")
@@ -49,6 +52,7 @@ class TrainingLog:
         self.optimizer = optimizer
         self.validator = validator
         self.metric = metric
+        self.writes = writes
         self.rows: list[dict[str, float]] = []
         self._heads: list[float] = []
 
@@ -74,15 +78,17 @@ class TrainingLog:
             "iteration": engine.state.iteration,
             "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
         }
-        for number, name in enumerate(HEADS):
-            losses = self._heads[number :: len(HEADS)]
-            row[f"loss_{name}"] = sum(losses) / len(losses)
+        losses = torch.tensor(self._heads).reshape(-1, len(HEADS)).mean(dim=0)
+        for number, (name, mean) in enumerate(zip(HEADS, _over_processes(losses), strict=True)):
+            row[f"loss_{name}"] = mean
             row[f"weight_{name}"] = weights[number]
         row["loss"] = sum(row[f"loss_{name}"] * row[f"weight_{name}"] for name in HEADS)
         validated = self.validator is not None and self.validator.state.epoch == row["epoch"]
         value = self.validator.state.metrics[self.metric] if validated and self.validator else None
         row[self.metric] = math.nan if value is None else float(value)
         self.rows.append(row)
+        if not self.writes:
+            return
         self._write()
         if validated or row["epoch"] == engine.state.max_epochs:
             draw_curves(self.rows, self.metric, self.folder / "curves.png")
@@ -97,6 +103,16 @@ class TrainingLog:
                 texts = {key: f"{value:.6g}" for key, value in row.items()}
                 writer.writerow({key: "" if text == "nan" else text for key, text in texts.items()})
         part.replace(self.folder / "log.csv")
+
+
+def _over_processes(values: torch.Tensor) -> list[float]:
+    """The means over all processes that train together, or the values where there is one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return list(values.tolist())
+    on_gpu = torch.distributed.get_backend() == "nccl"
+    total = values.cuda() if on_gpu else values.clone()
+    torch.distributed.all_reduce(total)
+    return list((total / torch.distributed.get_world_size()).tolist())
 
 
 def rows_before(log: Path, epoch: int) -> list[dict[str, float]]:

@@ -40,6 +40,15 @@ def test_dice_of_an_absent_class_does_not_count() -> None:
     assert float(LiverDiceCELoss()(logits, truth)) == pytest.approx(expected)
 
 
+def test_loss_of_a_batch_is_the_mean_of_its_patches() -> None:
+    torch.manual_seed(0)
+    truth = torch.cat([target(0, 1, 1, 1, 1, 2), target(0, 0, 2, 2, 2, 1)])
+    logits = torch.randn(truth.shape)
+    loss = LiverDiceCELoss()
+    alone = [float(loss(logits[i : i + 1], truth[i : i + 1])) for i in (0, 1)]
+    assert float(loss(logits, truth)) == pytest.approx(sum(alone) / 2)
+
+
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         LiverDiceCELoss()(torch.zeros(1, 2, 3, 3, 3), torch.zeros(1, 3, 3, 3, 3))
