@@ -96,6 +96,9 @@ def _add_batch_commands(commands: _Commands) -> None:
         action="store_true",
         help="segment unevenly spaced slices too, flagged; they are refused otherwise",
     )
+    segment.add_argument(
+        "--refine", action="store_true", help="refine the masks with a conditional random field"
+    )
     _add_no_resume(segment, "segment again what an earlier run has finished")
     _add_limits(segment)
     _add_common(segment)

@@ -50,6 +50,7 @@ def segment(
     device: str = "auto",
     series: str = "all",
     outputs: Sequence[str] = DEFAULT_OUTPUTS,
+    refine: bool = False,
     resume: bool = True,
     resample_irregular: bool = False,
     timeout_s: float = TIMEOUT_S,
@@ -66,7 +67,9 @@ def segment(
         series: all; best (a study's series with most slices); or a SeriesInstanceUID or case id.
         outputs: nifti for liver.nii.gz, dicom-seg for liver.dcm where the source is DICOM,
             dicom-sr for liver_sr.dcm, report for preview.png; report.json is always written.
-        resume: skip cases that an earlier run finished with the same weights and version.
+        refine: refine the network's answer with the CRF; slower, see the model card for what it
+            brings.
+        resume: skip cases that an earlier run finished with the same weights, version and refine.
         resample_irregular: segment unevenly spaced slices too, flagged; refused otherwise.
         timeout_s: for one scan; it fails with TIMEOUT when it takes longer.
         memory_limit_bytes: for the process that does the scans, 75 % of the machine's memory by
@@ -86,7 +89,7 @@ def segment(
     """
     limits = Limits(timeout_s, memory_limit_bytes)
     folder = _path(output)
-    job = Segmentation(folder, BundlePipeline(device), tuple(outputs), resume)
+    job = Segmentation(folder, BundlePipeline(device, refine=refine), tuple(outputs), resume)
     return run_batch(
         _paths(inputs),
         folder,

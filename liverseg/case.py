@@ -118,6 +118,7 @@ class Segmentation:
             report = json.loads(path.read_text(encoding="utf-8"))
             same = (
                 report["weights_sha256"] == self._weights_sha256
+                and report.get("options", "") == self.source.options()
                 and report["versions"]["liverseg"] == __version__
                 and set(self.outputs) <= set(report["outputs"])
                 and report["input"] == _identity(scan)
@@ -128,7 +129,8 @@ class Segmentation:
             return None
 
     def _provenance(self) -> Provenance:
-        return Provenance(__version__, self.pipeline.weights_sha256)
+        pipeline = self.pipeline
+        return Provenance(__version__, pipeline.weights_sha256, pipeline.options)
 
     def discard(self, case_id: str) -> None:
         """Remove the files of a case that we know, and its folder when nothing else is in it."""
@@ -154,6 +156,7 @@ class Segmentation:
             "versions": versions | {name: version(name) for name in REPORTED_PACKAGES},
             "weights_sha256": self.pipeline.weights_sha256,
             "engine": self.pipeline.engine,
+            "options": self.pipeline.options,
             "device": str(self.pipeline.device),
             "outputs": list(self.outputs),
             "input": _identity(scan),

@@ -135,6 +135,7 @@ def _segment(args: argparse.Namespace) -> int:
             device=args.device,
             series=args.series,
             outputs=args.outputs,
+            refine=args.refine,
             resume=args.resume,
             resample_irregular=args.resample_irregular,
             timeout_s=args.timeout,
@@ -253,13 +254,8 @@ def _status_of_evaluation(found: Evaluation) -> int:
     for case in found.cases:
         if case.error:
             status = _say(printable(f"{case.name}: {case.error}"), SOME_NOT_DONE)
-    alone = (
-        ("predictions", found.pairs.lone_predictions),
-        ("references", found.pairs.lone_references),
-    )
-    unpaired = "; ".join(f"{role} {', '.join(names)}" for role, names in alone if names)
-    if unpaired:
-        status = _say(printable(f"unpaired: {unpaired}"), SOME_NOT_DONE)
+    if found.pairs.unpaired:
+        status = _say(printable(f"unpaired: {found.pairs.unpaired}"), SOME_NOT_DONE)
     if not found.cases:
         return _say(
             "nothing to compare: no prediction has a reference of its name", WRONG_OR_NOTHING

@@ -27,6 +27,12 @@ class Pairs:
     lone_predictions: tuple[str, ...] = ()
     lone_references: tuple[str, ...] = ()
 
+    @property
+    def unpaired(self) -> str:
+        """What stands alone, as text; "" where nothing does."""
+        alone = (("predictions", self.lone_predictions), ("references", self.lone_references))
+        return "; ".join(f"{role} {', '.join(names)}" for role, names in alone if names)
+
 
 def pairs(prediction: Path, reference: Path) -> Pairs:
     """Pair two files, or the files of two folders by their names.

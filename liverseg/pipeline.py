@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 INFERENCE_CONFIG = "configs/inference.yaml"
 WEIGHTS = "models/model.pt"
+REFINED = "refine"  # in the options of a pipeline with the CRF
 PARTS_WANTED = "the parts of a pipeline should be importable, since another process runs them"
 
 
@@ -39,6 +40,7 @@ class Pipeline:
         device: where the network is.
         weights_sha256: of the weights file, 64 hex digits.
         engine: what runs the network.
+        options: what else was chosen and changes masks, as one text: "refine", or "".
     """
 
     preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
@@ -48,6 +50,7 @@ class Pipeline:
     device: torch.device
     weights_sha256: str
     engine: str = "torch"
+    options: str = ""
 
 
 def check_device_name(name: str) -> None:
@@ -82,12 +85,13 @@ def find_device(name: str) -> torch.device:
     return torch.device(f"cuda:{number}")
 
 
-def load_pipeline(device: str = "auto", root: Path | None = None) -> Pipeline:
+def load_pipeline(device: str = "auto", root: Path | None = None, refine: bool = False) -> Pipeline:
     """Build the parts of the bundle's inference.yaml.
 
     Args:
         device: as for find_device.
         root: the bundle's folder; None for the one that comes with the package.
+        refine: whether the CRF refines what the network says.
 
     Raises:
         ValueError: no such device, or the weights do not have the SHA-256 beside them.
@@ -104,6 +108,7 @@ def load_pipeline(device: str = "auto", root: Path | None = None) -> Pipeline:
     parser.read_config(str(config))
     parser["device"] = chosen
     parser["bundle_root"] = str(root)
+    parser["refine"] = refine
     try:
         pipeline = parser.get_parsed_content("pipeline")
     except RuntimeError as error:
@@ -120,6 +125,9 @@ class PipelineSource(Protocol):
     def weights_sha256(self) -> str:
         """The hash of the weights, told without loading them into a network."""
 
+    def options(self) -> str:
+        """What else changes masks, as the pipeline's own `options` will say it."""
+
     def load(self) -> Pipeline:
         """The pipeline."""
 
@@ -131,6 +139,7 @@ class BundlePipeline:
     Args:
         device: as for find_device.
         root: the bundle's folder; the one that comes with the package by default.
+        refine: whether the CRF refines what the network says.
 
     Raises:
         ValueError: a name that no device has.
@@ -139,6 +148,7 @@ class BundlePipeline:
 
     device: str = "auto"
     root: Path = field(default_factory=lambda: bundle_root())
+    refine: bool = False
 
     def __post_init__(self) -> None:
         check_device_name(self.device)
@@ -147,9 +157,13 @@ class BundlePipeline:
         """The hash of the bundle's weights, checked; raises as checked_weights."""
         return checked_weights(self.root / WEIGHTS)
 
+    def options(self) -> str:
+        """As inference.yaml says it."""
+        return REFINED if self.refine else ""
+
     def load(self) -> Pipeline:
         """The pipeline; raises as load_pipeline."""
-        return load_pipeline(self.device, self.root)
+        return load_pipeline(self.device, self.root, self.refine)
 
 
 class BuiltPipeline:
@@ -164,6 +178,7 @@ class BuiltPipeline:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._sha256 = pipeline.weights_sha256
+        self._options = pipeline.options
         try:
             self._pickled = pickle.dumps(pipeline)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -172,6 +187,10 @@ class BuiltPipeline:
     def weights_sha256(self) -> str:
         """The hash that the pipeline states."""
         return self._sha256
+
+    def options(self) -> str:
+        """Those that the pipeline states."""
+        return self._options
 
     def load(self) -> Pipeline:
         """The pipeline again.

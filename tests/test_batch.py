@@ -293,6 +293,18 @@ def test_case_is_done_again_when_the_result_would_differ(
     assert (row.status, row.weights_sha256) == ("done", weights)
 
 
+def test_a_refined_result_is_none_of_a_run_without_refine_and_back(tmp_path: Path) -> None:
+    scan, output = tmp_path / "in", tmp_path / "out"
+    write_scan(scan)
+    statuses = []
+    for chosen in ("", "refine", "refine", ""):
+        (row,) = run(scan, output, Source(chosen=chosen))
+        statuses.append(row.status)
+        report = json.loads((output / "cases" / row.case_id / "report.json").read_text())
+        assert report["options"] == chosen
+    assert statuses == ["done", "done", "skipped", "done"]
+
+
 def test_case_is_done_again_when_its_series_has_more_slices_now(tmp_path: Path) -> None:
     paths = write_scan(tmp_path / "in")
     last = paths[-1].read_bytes()
@@ -538,7 +550,7 @@ def test_output_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_paths_may_be_text_one_or_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
 ) -> None:
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: Source())
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, refine: Source())
     scan = tmp_path / "ct.nii.gz"
     write_nifti_scan(scan)
     inputs = [str(scan)] if several else str(scan)

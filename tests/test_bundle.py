@@ -382,6 +382,40 @@ def test_evaluating_scores_each_case_on_its_own_grid(
     assert {key: float(text) for key, text in row.items()} == pytest.approx(expected, abs=1e-4)
 
 
+def test_refined_masks_are_those_of_the_crf_and_are_told_apart(
+    phantom_nifti: Path, weights: Path
+) -> None:
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    parser.update({"checkpoint": str(weights), **SMALL, "refine": True})
+    refined = parser.get_parsed_content("pipeline")
+    data = refined.preprocessing({"image": str(phantom_nifti)})
+    image = data["image"].as_tensor()
+    # Half of what is bright, doubted: the CRF fills it, the logits alone do not.
+    logit = torch.where(image > 0.5, 1.0, -1.0)
+    logit[..., ::2] = -logit[..., ::2] * 0.2
+    masks = {}
+    for name, steps in (("plain", refined.postprocessing.transforms[1:]), ("refined", None)):
+        one = dict(data, pred=logit.clone())
+        for step in steps or refined.postprocessing.transforms:
+            one = step(one)
+        masks[name] = one["pred"]
+    assert refined.options == "refine"
+    assert (masks["refined"] != masks["plain"]).any()
+    assert type(refined.postprocessing.transforms[0]).__name__ == "RefineD"
+
+
+def test_without_refine_there_is_no_crf(weights: Path) -> None:
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    parser.update({"checkpoint": str(weights), **SMALL})
+    pipeline = parser.get_parsed_content("pipeline")
+    assert pipeline.options == ""
+    names = [type(step).__name__ for step in pipeline.postprocessing.transforms]
+    assert "RefineD" not in names
+    assert names[-1] == "KeepLiverd"
+
+
 def test_metadata_fits_monais_schema(real_data: Path, tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
     schema.write_bytes((real_data / "meta_schema_20240725.json").read_bytes())

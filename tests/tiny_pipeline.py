@@ -7,7 +7,7 @@ imported where it is used.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +104,19 @@ class Source:
         build: a function of this module, or of another that can be imported.
         network: as build takes it.
         sha256: of the weights that there are none of.
+        chosen: the options that the pipeline states.
     """
 
     build: Callable[..., Pipeline] = plain_pipeline
     network: Callable[..., Any] = threshold
     sha256: str = WEIGHTS
+    chosen: str = ""
 
     def weights_sha256(self) -> str:
         return self.sha256
 
+    def options(self) -> str:
+        return self.chosen
+
     def load(self) -> Pipeline:
-        return self.build(self.network, self.sha256)
+        return replace(self.build(self.network, self.sha256), options=self.chosen)
