@@ -184,6 +184,8 @@ def run_batch(
             isolated.start()
         ledger = Ledger(output)
         ledger.write()
+        # Also when the batch is interrupted.
+        kept.callback(lambda: job.conclude(ledger.rows))
         report(None, 0, len(scans))
         for number, scan in enumerate(scans, 1):
             if scan.case_id in chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -19,10 +19,20 @@ from liverseg import __version__
 from liverseg.case_files import CaseFiles
 from liverseg.dicom.derived import Provenance
 from liverseg.job import Stopwatch
-from liverseg.layout import CASE_FILES, CASES, DEFAULT_OUTPUTS, REPORT_FILE, wrong_outputs
+from liverseg.layout import (
+    CASE_FILES,
+    CASES,
+    DEFAULT_OUTPUTS,
+    INDEX_FILE,
+    PAGE_FILE,
+    PICTURE_FILE,
+    REPORT_FILE,
+    wrong_outputs,
+)
 from liverseg.manifest import Row, new_row
-from liverseg.outputs import PART, write_json
+from liverseg.outputs import PART, write_json, write_text
 from liverseg.pipeline import Pipeline, PipelineSource
+from liverseg.report.index import index_page
 from liverseg.report.qc import Quality, measure, rounded
 from liverseg.scans import Scan, Volume, read_scan
 from liverseg.uneven import local_thickness
@@ -104,8 +114,10 @@ class Segmentation:
             (folder / name).unlink(missing_ok=True)
         files = CaseFiles(folder, tuple(self.outputs), self._provenance())
         with watch.stage("writing"):
-            quality = files.write(scan, volume, mask, quality)
-        report = self._report(scan, volume, quality, watch)
+            quality = files.write_masks(scan, volume, mask, quality)
+            report = self._report(scan, volume, quality)
+            files.write_report(volume, mask, report)
+        report["seconds"] = {stage: rounded(spent) for stage, spent in watch.seconds.items()}
         write_json(folder / REPORT_FILE, report)
         return _row_from_report(new_row(scan, "done"), report)
 
@@ -132,6 +144,17 @@ class Segmentation:
         pipeline = self.pipeline
         return Provenance(__version__, pipeline.weights_sha256, pipeline.options)
 
+    def conclude(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write index.html."""
+        cases = self.output / CASES
+        ids = [row["case_id"] for row in rows]
+        there = {
+            name: {case_id for case_id in ids if (cases / case_id / name).is_file()}
+            for name in (PAGE_FILE, PICTURE_FILE)
+        }
+        page = index_page(rows, there[PAGE_FILE], there[PICTURE_FILE])
+        write_text(self.output / INDEX_FILE, page)
+
     def discard(self, case_id: str) -> None:
         """Remove the files of a case that we know, and its folder when nothing else is in it."""
         folder = self.output / CASES / case_id
@@ -145,14 +168,12 @@ class Segmentation:
         with suppress(OSError):
             folder.rmdir()
 
-    def _report(
-        self, scan: Scan, volume: Volume, quality: Quality, watch: Stopwatch
-    ) -> dict[str, Any]:
+    def _report(self, scan: Scan, volume: Volume, quality: Quality) -> dict[str, Any]:
+        """What report.json holds, but how long it took."""
         versions = {"liverseg": __version__, "python": platform.python_version()}
         return {
             **quality.as_json(),
             "geometry": geometry(volume.image.shape, volume.affine),
-            "seconds": {stage: rounded(spent) for stage, spent in watch.seconds.items()},
             "versions": versions | {name: version(name) for name in REPORTED_PACKAGES},
             "weights_sha256": self.pipeline.weights_sha256,
             "engine": self.pipeline.engine,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +14,8 @@ from pydicom.dataset import Dataset
 
 from liverseg.dicom.derived import Provenance
 from liverseg.errors import ScanRejected
-from liverseg.layout import MASK_FILE, PICTURE_FILE, SEG_FILE, SR_FILE
-from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti
+from liverseg.layout import MASK_FILE, PAGE_FILE, PICTURE_FILE, SEG_FILE, SR_FILE
+from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti, write_text
 from liverseg.report.qc import Flag, Quality, rounded
 from liverseg.scans import Scan, Volume
 
@@ -31,10 +34,10 @@ class CaseFiles:
     outputs: tuple[str, ...]
     provenance: Provenance
 
-    def write(
+    def write_masks(
         self, scan: Scan, volume: Volume, mask: npt.NDArray[np.uint8], quality: Quality
     ) -> Quality:
-        """Write what was asked for.
+        """Write the mask as what was asked for.
 
         Args:
             scan: where the mask comes from.
@@ -52,9 +55,31 @@ class CaseFiles:
             write_nifti(self.folder / MASK_FILE, mask, volume.affine, gzip_level=MASK_GZIP_LEVEL)
         if "dicom-seg" in self.outputs and scan.kind == "dicom":
             quality = self._write_dicom(scan, mask, quality)
-        if "report" in self.outputs:
-            self._write_picture(volume, mask, quality)
         return quality
+
+    def write_report(
+        self, volume: Volume, mask: npt.NDArray[np.uint8], report: Mapping[str, Any]
+    ) -> None:
+        """Write the picture and the page, where they were asked for.
+
+        Args:
+            volume: the scan as read.
+            mask: (X, Y, Z) uint8, liver = 1, on its grid.
+            report: what report.json will hold.
+
+        Raises:
+            OSError: the folder cannot be written, or is full.
+        """
+        if "report" not in self.outputs:
+            return
+        from liverseg.report.embed import embed
+        from liverseg.report.html import page
+
+        picture = _picture(volume, mask, report)
+        with whole_file(self.folder / PICTURE_FILE) as stream:
+            stream.write(picture)
+        embedded = embed(volume.image, mask, volume.affine)
+        write_text(self.folder / PAGE_FILE, page(self.folder.name, report, embedded, picture))
 
     def _write_dicom(self, scan: Scan, mask: npt.NDArray[np.uint8], quality: Quality) -> Quality:
         from liverseg.dicom.seg import liver_seg
@@ -85,12 +110,14 @@ class CaseFiles:
         with whole_file(self.folder / name, PRIVATE_MODE) as stream:
             dataset.save_as(stream, enforce_file_format=True)
 
-    def _write_picture(self, volume: Volume, mask: npt.NDArray[np.uint8], quality: Quality) -> None:
-        from liverseg.report.picture import draw
 
-        caption = f"liver {quality.volume_ml:.2f} ml"
-        if quality.volume_ml > 0:
-            caption += f", mean {quality.mean_hu:.0f} HU"
-        picture = draw(volume.image, mask, volume.affine, caption=caption)
-        with whole_file(self.folder / PICTURE_FILE) as stream:
-            picture.save(stream, format="PNG")
+def _picture(volume: Volume, mask: npt.NDArray[np.uint8], report: Mapping[str, Any]) -> bytes:
+    """preview.png."""
+    from liverseg.report.picture import draw
+
+    caption = f"liver {report['volume_ml']:.2f} ml"
+    if report["mean_hu"] is not None:
+        caption += f", mean {report['mean_hu']:.0f} HU"
+    content = io.BytesIO()
+    draw(volume.image, mask, volume.affine, caption=caption).save(content, format="PNG")
+    return content.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +51,9 @@ class Conversion:
         codes = dict.fromkeys(flag.code for flag in flags_of((*scan.notes, *volume.notes)))
         row = new_row(scan, "done")
         return replace(row, flags=tuple(codes), seconds=watch.seconds["all"])
+
+    def conclude(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Nothing beside the manifest."""
 
     def discard(self, case_id: str) -> None:
         """Remove the file of a case."""

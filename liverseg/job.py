@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Job(Protocol):
     """What is done with every accepted scan of a batch; pickled, to be done in another process.
 
-    The batch asks `results`, `prepare`, `finished` and `discard` of its own copy, and the process
+    The batch asks `results`, `prepare`, `finished`, `discard` and
+    `conclude` of its own copy, and the process
     that does the scans `begin` and `process` of its.
     """
 
@@ -33,6 +34,9 @@ class Job(Protocol):
 
     def process(self, scan: Scan) -> Row:
         """Do one scan and return its row; raises whatever went wrong."""
+
+    def conclude(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write what tells of all cases; rows of the manifest as cells, of earlier runs too."""
 
     def discard(self, case_id: str) -> None:
         """Remove what a case has left behind, finished or not."""

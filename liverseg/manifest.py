@@ -122,6 +122,11 @@ class Ledger:
     def __contains__(self, case_id: str) -> bool:
         return case_id in self._rows
 
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """Every row as cells, of this run and of earlier ones."""
+        return list(self._rows.values())
+
     def add(self, row: Row, scan: Scan) -> None:
         """Add a row, or replace that of the same case, and write both tables.
 

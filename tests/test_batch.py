@@ -135,7 +135,9 @@ def test_series_becomes_a_mask_a_report_and_a_row(tmp_path: Path) -> None:
         f"{case}/liver.dcm",
         f"{case}/liver.nii.gz",
         f"{case}/preview.png",
+        f"{case}/report.html",
         f"{case}/report.json",
+        "index.html",
         "linkage.csv",
         "manifest.csv",
     ]
@@ -252,7 +254,7 @@ def test_full_disk_fails_the_scan_and_leaves_no_part_of_it(tmp_path: Path) -> No
     (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out", Source(network=fills_the_disk))
     assert (row.status, row.code) == ("failed", "FAILED")
     assert str(tmp_path) not in row.detail
-    assert files(tmp_path / "out") == ["linkage.csv", "manifest.csv"]
+    assert files(tmp_path / "out") == ["index.html", "linkage.csv", "manifest.csv"]
 
 
 def test_second_run_skips_what_is_done_and_keeps_its_numbers(tmp_path: Path) -> None:
@@ -322,7 +324,7 @@ def test_result_of_a_series_that_is_refused_now_is_removed(tmp_path: Path) -> No
     (tmp_path / "in" / "broken").write_bytes(paths[7].read_bytes()[:300])
     second = next(row for row in run(tmp_path / "in", tmp_path / "out") if row.slices)
     assert (second.case_id, second.status) == (first.case_id, "rejected")
-    assert files(tmp_path / "out") == ["linkage.csv", "manifest.csv"]
+    assert files(tmp_path / "out") == ["index.html", "linkage.csv", "manifest.csv"]
 
 
 def with_tags(folder: Path, **tags: object) -> None:
