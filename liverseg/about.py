@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom", "openvino")
-WEIGHTS = "models/model.pt"
 
 
 def about() -> list[list[str]]:
@@ -49,9 +48,9 @@ def _engine(device: torch.device) -> str:
 
 
 def _weights() -> str:
-    from liverseg.bundle_files import bundle_root, checked_weights
+    from liverseg.bundle_files import bundle_root, bundle_weights
 
     try:
-        return f"SHA-256 {checked_weights(bundle_root() / WEIGHTS)}"
+        return f"SHA-256 {bundle_weights(bundle_root())}"
     except (FileNotFoundError, ValueError) as error:
         return str(error)

@@ -63,28 +63,40 @@ def folder_from_environment(name: str, default: str | None = None) -> str:
     return value
 
 
-def checked_weights(path: str | Path) -> str:
-    """The SHA-256 of a weights file, if it is the one written beside it.
+def bundle_weights(root: Path) -> str:
+    """The SHA-256 of a bundle's weights, checked.
 
     Args:
-        path: the weights; ``path + ".sha256"`` holds their hash in the format of sha256sum.
+        root: the bundle's folder; a bundle of one network has models/model.pt only.
 
     Returns:
-        64 hex digits.
+        64 hex digits; those that inference.yaml states too.
 
     Raises:
-        FileNotFoundError: if the weights or their hash are missing.
-        ValueError: if the hash is another one.
+        FileNotFoundError: as checked_weights.
+        ValueError: as checked_weights.
     """
-    weights, record = Path(path), Path(f"{path}.sha256")
-    for file in (weights, record):
-        if not file.is_file():
-            raise FileNotFoundError(f"weights and their hash are needed; there is no {file}")
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    wanted = record.read_text(encoding="ascii").split()[0]
-    if found != wanted:
-        raise ValueError(f"{weights} should have SHA-256 {wanted}; it has {found}")
-    return found
+    coarse, fine = (root / "models" / name for name in ("coarse.pt", "model.pt"))
+    return checked_weights(*([coarse, fine] if coarse.is_file() else [fine]))
+
+
+def checked_weights(*paths: str | Path) -> str:
+    """The SHA-256 of weights, if each file has the one written beside it.
+
+    Args:
+        paths: the weights; ``path + ".sha256"`` holds their hash in the format of sha256sum.
+
+    Returns:
+        64 hex digits: of several files the SHA-256 of their digests, in hex, one after the other.
+
+    Raises:
+        FileNotFoundError: if weights or a hash are missing.
+        ValueError: if a hash is another one.
+    """
+    digests = [_checked_file(path) for path in paths]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode("ascii")).hexdigest()
 
 
 def first_file(*paths: str) -> str:
@@ -97,3 +109,15 @@ def first_file(*paths: str) -> str:
         The path as given.
     """
     return next((path for path in paths if Path(path).is_file()), paths[-1])
+
+
+def _checked_file(path: str | Path) -> str:
+    weights, record = Path(path), Path(f"{path}.sha256")
+    for file in (weights, record):
+        if not file.is_file():
+            raise FileNotFoundError(f"weights and their hash are needed; there is no {file}")
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    wanted = record.read_text(encoding="ascii").split()[0]
+    if found != wanted:
+        raise ValueError(f"{weights} should have SHA-256 {wanted}; it has {found}")
+    return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from liverseg.bundle_files import bundle_root, checked_weights
+from liverseg.bundle_files import bundle_root, bundle_weights
 from liverseg.failure import first_cause
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INFERENCE_CONFIG = "configs/inference.yaml"
-WEIGHTS = "models/model.pt"
 REFINED = "refine"  # in the options of a pipeline with the CRF
 PARTS_WANTED = "the parts of a pipeline should be importable, since another process runs them"
 
@@ -154,8 +153,8 @@ class BundlePipeline:
         check_device_name(self.device)
 
     def weights_sha256(self) -> str:
-        """The hash of the bundle's weights, checked; raises as checked_weights."""
-        return checked_weights(self.root / WEIGHTS)
+        """The hash of the bundle's weights, checked; raises as bundle_weights."""
+        return bundle_weights(self.root)
 
     def options(self) -> str:
         """As inference.yaml says it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from tiny_pipeline import SHAPE, write_scan
 
 from liverseg import cli
@@ -16,6 +17,7 @@ from liverseg.bundle_files import bundle_root
 from liverseg.dsn import DSN
 from liverseg.pipeline import accepted_scans, find_device, load_pipeline
 from liverseg.scans import read_scan
+from liverseg.training import save_weights
 
 
 @pytest.fixture
@@ -23,11 +25,12 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the bundle with untrained weights."""
     root = tmp_path / "bundle $(x)"
     shutil.copytree(bundle_root() / "configs", root / "configs")
-    weights = root / "models" / "model.pt"
-    weights.parent.mkdir()
-    torch.save(DSN(in_channels=1, out_channels=2).state_dict(), weights)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    weights.with_name("model.pt.sha256").write_text(f"{digest}  model.pt\n")
+    (root / "models").mkdir()
+    config = ConfigParser.load_config_file(root / "configs" / "inference.yaml")
+    for name, key in (("coarse.pt", "coarse_network_def"), ("model.pt", "network_def")):
+        settings = {setting: config[key][setting] for setting in config[key]}
+        del settings["_target_"]
+        save_weights(DSN(**settings), root / "models" / name)
     monkeypatch.setattr("liverseg.pipeline.bundle_root", lambda: root)
     return root
 
@@ -38,8 +41,12 @@ def test_bundles_parts_segment_a_scan_from_the_command(bundle: Path, tmp_path: P
     assert cli.main([*arguments, "-q"]) == 0
     (path,) = (tmp_path / "out").glob("cases/*/report.json")
     report = json.loads(path.read_text())
-    digest = (bundle / "models" / "model.pt.sha256").read_text().split()[0]
-    assert report["weights_sha256"] == digest
+    digests = [
+        (bundle / "models" / f"{name}.pt.sha256").read_text().split()[0]
+        for name in ("coarse", "model")
+    ]
+    both = hashlib.sha256("".join(digests).encode()).hexdigest()
+    assert report["weights_sha256"] == both
     assert sorted(report["geometry"]["shape"]) == sorted(SHAPE)
     assert report["device"] == "cpu"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
 import shutil
@@ -179,6 +178,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     from monai.bundle import ConfigParser
 
     import liverseg.dsn  # noqa: F401  makes `_target_: DSN` known
+    from liverseg.training import save_weights
 
     root = tmp_path_factory.mktemp("privacy")
     found = Place(root / "program", root / "inputs", root / "temporary")
@@ -187,12 +187,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     shutil.copytree(bundle.parent / "liverseg", found.program / "liverseg", ignore=skipped)
     shutil.copytree(bundle, found.program / "bundle", ignore=skipped)
     parser = ConfigParser(ConfigParser.load_config_file(bundle / "configs" / "inference.yaml"))
-    weights = found.program / "bundle" / "models" / "model.pt"
-    weights.parent.mkdir(exist_ok=True)
-    torch.manual_seed(0)
-    torch.save(parser.get_parsed_content("network_def").state_dict(), weights)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    Path(f"{weights}.sha256").write_text(f"{digest}  model.pt\n")
+    models = found.program / "bundle" / "models"
+    models.mkdir(exist_ok=True)
+    for name, key in (("coarse.pt", "coarse_network_def"), ("model.pt", "network_def")):
+        network = parser.get_parsed_content(key)
+        for parameter in network.parameters():
+            torch.nn.init.zeros_(parameter)
+        # Liver everywhere, so that there is something to write.
+        torch.nn.init.constant_(network.head_main.classify.bias[1:2], 3.0)
+        save_weights(network, models / name)
     found.temporary.mkdir()
     found.inputs.mkdir()
     with pydicom.config.disable_value_validation():
