@@ -34,7 +34,8 @@ from liverseg.outputs import PART, write_json, write_text
 from liverseg.pipeline import Pipeline, PipelineSource
 from liverseg.report.index import index_page
 from liverseg.report.qc import Quality, measure, rounded
-from liverseg.scans import Scan, Volume, read_scan
+from liverseg.scans import Scan, Volume
+from liverseg.segmented import run_pipeline
 from liverseg.uneven import local_thickness
 
 REPORTED_PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
@@ -95,7 +96,8 @@ class Segmentation:
         """Segment, measure and write one scan; report.json is written last."""
         folder = self.output / CASES / scan.case_id
         watch = Stopwatch()
-        volume, mask, components = run_pipeline(scan, self.pipeline, watch)
+        segmented = run_pipeline(scan, self.pipeline, watch)
+        volume, mask = segmented.volume, segmented.mask
         with watch.stage("measuring"):
             notes = tuple(dict.fromkeys((*scan.notes, *volume.notes)))
             thickness = None if volume.positions is None else local_thickness(volume.positions)
@@ -103,7 +105,7 @@ class Segmentation:
                 volume.image,
                 mask,
                 volume.affine,
-                components=components,
+                found=segmented.found,
                 notes=notes,
                 thickness=thickness,
             )
@@ -116,7 +118,7 @@ class Segmentation:
         with watch.stage("writing"):
             quality = files.write_masks(scan, volume, mask, quality)
             report = self._report(scan, volume, quality)
-            files.write_report(volume, mask, report)
+            files.write_report(segmented, report)
         report["seconds"] = {stage: rounded(spent) for stage, spent in watch.seconds.items()}
         write_json(folder / REPORT_FILE, report)
         return _row_from_report(new_row(scan, "done"), report)
@@ -182,36 +184,6 @@ class Segmentation:
             "outputs": list(self.outputs),
             "input": _identity(scan),
         }
-
-
-def run_pipeline(
-    scan: Scan, pipeline: Pipeline, watch: Stopwatch
-) -> tuple[Volume, npt.NDArray[np.uint8], int | None]:
-    """The scan as read, its liver mask, and the components before cleaning where known.
-
-    Returns:
-        The volume; (X, Y, Z) uint8 on its grid; a count or None.
-
-    Raises:
-        ScanRejected: the scan cannot be read exactly.
-        ValueError: the pipeline's mask is not on the scan's grid.
-    """
-    import torch
-
-    with watch.stage("reading"):
-        volume = read_scan(scan)
-    with watch.stage("preprocessing"):
-        data = pipeline.preprocessing({"image": volume})
-    with watch.stage("network"), torch.inference_mode():
-        batch = data["image"][None].to(pipeline.device)  # (1, 1, X', Y', Z')
-        data["pred"] = pipeline.inferer(batch, pipeline.network)[0]  # (C, X', Y', Z')
-    with watch.stage("postprocessing"):
-        pred = pipeline.postprocessing(data)["pred"]  # (1, X, Y, Z)
-        mask = np.asarray(torch.as_tensor(pred).cpu())[0].astype(np.uint8, copy=False)
-    if mask.shape != volume.image.shape:
-        raise ValueError(f"mask should have shape {volume.image.shape}; got {mask.shape}")
-    components = getattr(pred, "meta", {}).get("components")
-    return volume, mask, None if components is None else int(components)
 
 
 def geometry(shape: Sequence[int], affine: npt.NDArray[np.float64]) -> dict[str, Any]:

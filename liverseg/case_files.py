@@ -18,6 +18,7 @@ from liverseg.layout import MASK_FILE, PAGE_FILE, PICTURE_FILE, SEG_FILE, SR_FIL
 from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti, write_text
 from liverseg.report.qc import Flag, Quality, rounded
 from liverseg.scans import Scan, Volume
+from liverseg.segmented import Segmented
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,11 @@ class CaseFiles:
             quality = self._write_dicom(scan, mask, quality)
         return quality
 
-    def write_report(
-        self, volume: Volume, mask: npt.NDArray[np.uint8], report: Mapping[str, Any]
-    ) -> None:
+    def write_report(self, segmented: Segmented, report: Mapping[str, Any]) -> None:
         """Write the picture and the page, where they were asked for.
 
         Args:
-            volume: the scan as read.
-            mask: (X, Y, Z) uint8, liver = 1, on its grid.
+            segmented: the scan and its mask.
             report: what report.json will hold.
 
         Raises:
@@ -75,10 +73,11 @@ class CaseFiles:
         from liverseg.report.embed import embed
         from liverseg.report.html import page
 
+        volume, mask = segmented.volume, segmented.mask
         picture = _picture(volume, mask, report)
         with whole_file(self.folder / PICTURE_FILE) as stream:
             stream.write(picture)
-        embedded = embed(volume.image, mask, volume.affine)
+        embedded = embed(volume.image, mask, volume.affine, segmented.disagreement)
         write_text(self.folder / PAGE_FILE, page(self.folder.name, report, embedded, picture))
 
     def _write_dicom(self, scan: Scan, mask: npt.NDArray[np.uint8], quality: Quality) -> Quality:

@@ -24,7 +24,7 @@ OUTSIDE = {"scans", "transforms", "refinement", "training", "report", "outputs",
 SINGLE = FILES | MODEL | ENGINE | OUTSIDE
 ALONE = BASE | {"failure", "limits", "lock", "memory"}  # one scan's trouble
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job"}
-BATCH |= {"case", "case_files", "conversion", "isolation", "layout"}
+BATCH |= {"case", "case_files", "conversion", "isolation", "layout", "segmented"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
@@ -59,8 +59,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "refinement": BASE | {"crf"},
     "transforms": FILES | MODEL | {"scans", "component"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
-    **dict.fromkeys(("case_files", "conversion"), BATCH),
+    **dict.fromkeys(("case_files", "conversion", "segmented"), BATCH),
     "layout": set(),
+    "disagreement": set(),
     **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
     "limits": set(),
     "lock": {"outputs"},

@@ -22,7 +22,7 @@ from liverseg.case import geometry
 from liverseg.report.embed import Embedded, embed
 from liverseg.report.html import NIIVUE_SHA256, NIIVUE_VERSION, page, resource
 from liverseg.report.picture import draw
-from liverseg.report.qc import measure
+from liverseg.report.qc import Found, measure
 
 CASE_ID = "0123456789abcdef"
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
@@ -45,13 +45,12 @@ def doubt() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 def shown(case_id: str = CASE_ID, sentence: str = "A note.") -> tuple[str, Embedded]:
     """The phantom's page."""
     image, affine, liver = phantom()
-    quality = measure(image, liver, affine, components=1, notes=(sentence,))
+    quality = measure(image, liver, affine, found=Found(1, 0.0, 0.0123), notes=(sentence,))
     picture = io.BytesIO()
     draw(image, liver, affine).save(picture, format="PNG")
     embedded = embed(image, liver, affine, doubt())
     report: dict[str, Any] = {
         **quality.as_json(),
-        "disagreement": 0.0123,
         "geometry": geometry(image.shape, affine),
         "versions": {"liverseg": "0.1.0", "torch": sentence},
         "engine": "torch",

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from liverseg.report.qc import bounding_box, flags_of, measure, rounded, volume_ml
+from liverseg.report.qc import Found, Quality, bounding_box, flags_of, measure, rounded, volume_ml
 
 # LAS: the first axis points to the patient's left, 2.0 x 1.5 x 3.0 mm: 9 mm3 a voxel.
 AFFINE = np.array([[-2.0, 0, 0, 50], [0, 1.5, 0, -40], [0, 0, 3.0, 100], [0, 0, 0, 1]])
@@ -109,7 +109,11 @@ def test_implausible_volume_is_flagged(edge_voxels: tuple[int, int, int], flagge
 def test_notes_and_components_are_passed_on() -> None:
     mask = np.zeros((4, 5, 6), np.uint8)
     quality = measure(
-        np.zeros(mask.shape, np.int16), mask, AFFINE, components=3, notes=["2 localizers left out"]
+        np.zeros(mask.shape, np.int16),
+        mask,
+        AFFINE,
+        found=Found(components=3),
+        notes=["2 localizers left out"],
     )
     assert quality.components == 3
     assert (quality.flags[-1].code, quality.flags[-1].sentence) == ("NOTE", "2 localizers left out")
@@ -141,3 +145,53 @@ def test_bounding_box_of_an_empty_mask_is_none() -> None:
 def test_mask_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(4, 5, 6\); got \(4, 5, 7\)"):
         measure(np.zeros((4, 5, 6), np.int16), np.zeros((4, 5, 7), np.uint8), AFFINE)
+
+
+def codes(quality: Quality) -> set[str]:
+    return {flag.code for flag in quality.flags}
+
+
+def test_border_contact_is_the_area_on_each_side() -> None:
+    # Voxels of 2.0 x 1.5 x 3.0 mm; the mask is 4 x 5 x 6 voxels in a corner of the scan.
+    mask = box_mask((10, 12, 14), (0, 0, 8), (4, 5, 14))
+    quality = measure(np.full(mask.shape, 60, np.int16), mask, AFFINE)
+    # To the patient's left is the first axis' end: index 0 is the right side, 5 x 6 x 1.5 x 3 mm2
+    # = 1.35 cm2; posterior 4 x 6 x 2 x 3 = 1.44 cm2; superior 4 x 5 x 2 x 1.5 = 0.6 cm2.
+    assert dict(quality.border_contact_cm2) == pytest.approx(
+        {"right": 1.35, "posterior": 1.44, "superior": 0.6}
+    )
+    assert quality.touches_border == tuple(side for side, _ in quality.border_contact_cm2)
+    assert "CUT_BY_FIELD_OF_VIEW" in codes(quality)
+    assert quality.as_json()["border_contact_cm2"]["right"] == 1.35
+
+
+@pytest.mark.parametrize(("hu", "flagged"), [(39, True), (40, False), (-5, True)])
+def test_low_attenuation_is_flagged_with_its_caveat(hu: int, flagged: bool) -> None:
+    mask = box_mask((10, 12, 14), (3, 3, 3), (7, 8, 9))
+    quality = measure(np.full(mask.shape, hu, np.int16), mask, AFFINE)
+    sentences = [flag.sentence for flag in quality.flags if flag.code == "LOW_ATTENUATION"]
+    assert bool(sentences) is flagged
+    assert all("contrast was given is not known" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("found", "flagged"),
+    [
+        (Found(3, 0.05), True),
+        (Found(3, 0.009), False),
+        (Found(1, 0.05), False),
+        (Found(None, None), False),
+    ],
+)
+def test_pieces_that_were_removed_are_flagged_when_they_count(found: Found, flagged: bool) -> None:
+    mask = box_mask((10, 12, 14), (3, 3, 3), (7, 8, 9))
+    quality = measure(np.full(mask.shape, 60, np.int16), mask, AFFINE, found=found)
+    assert ("SEVERAL_COMPONENTS" in codes(quality)) is flagged
+    assert quality.as_json()["removed_share"] == found.removed_share
+
+
+def test_what_is_not_known_is_null_in_the_report() -> None:
+    mask = np.zeros((4, 5, 6), np.uint8)
+    report = measure(np.zeros(mask.shape, np.int16), mask, AFFINE).as_json()
+    assert [report[key] for key in ("components", "removed_share", "disagreement")] == [None] * 3
+    assert report["border_contact_cm2"] == {}

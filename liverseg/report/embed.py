@@ -77,7 +77,7 @@ def embed(
     image: npt.NDArray[np.int16],
     mask: npt.NDArray[np.uint8],
     affine: npt.NDArray[np.float64],
-    disagreement: tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]] | None = None,
+    disagreement: tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]] | None = None,
     most_voxels: int = MOST_VOXELS,
 ) -> Embedded:
     """Volumes of a scan for the page.
@@ -221,7 +221,7 @@ def _solid(liver: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]) -> byt
 
 
 def _map(
-    disagreement: npt.NDArray[np.float32],
+    disagreement: npt.NDArray[np.floating],
     affine: npt.NDArray[np.float64],
     shown_to_world: npt.NDArray[np.float64],
     shown_affine: npt.NDArray[np.float64],

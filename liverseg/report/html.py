@@ -204,7 +204,7 @@ def _measurements(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Median", f"{number(report['median_hu'])} HU"),
         ("Standard deviation", f"{number(report['std_hu'])} HU"),
         ("Extent", " x ".join(number(mm) for mm in report["extent_mm"]) + " mm"),
-        ("Reaches the border", ", ".join(report["touches_border"]) or "no"),
+        ("Reaches the border", _contact(report["border_contact_cm2"])),
     ]
     if report.get("components") is not None:
         found.append(("Components before cleaning", str(report["components"])))
@@ -213,6 +213,11 @@ def _measurements(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if report.get("disagreement") is not None:
         found.append(("Disagreement of heads", number(report["disagreement"], 4)))
     return found
+
+
+def _contact(areas_cm2: Mapping[str, float]) -> str:
+    sides = [f"{side} {area:.1f} cm\N{SUPERSCRIPT TWO}" for side, area in areas_cm2.items()]
+    return ", ".join(sides) or "no"
 
 
 def _geometry(geometry: Mapping[str, Any]) -> list[tuple[str, str]]:
