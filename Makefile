@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
-BENCHMARKS := $(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py)))
+# Experiments, which take long and say more than a table of times, are asked for by name.
+EXPERIMENTS := ablation ablation_page crf_search
+BENCHMARKS := $(filter-out $(EXPERIMENTS),$(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py))))
 
 # python3 first: it is the one a machine's owner expects. A name is tried by running it, since
 # a version manager leaves names on the path that do not start.
@@ -15,7 +17,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	"$$name" -c '$(FITS)' 2>/dev/null && { echo "$$name"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz tools clean
+.PHONY: help demo test check bench ablation crf-search fuzz tools clean
 
 # What writes the test's hospital data, by other hands than ours, and reads it back, and what reads and
 # shows our results: tool:package, or file:package.
@@ -28,6 +30,8 @@ help:
 	@echo "make test   run the tests"
 	@echo "make check  ruff and mypy"
 	@echo "make fuzz   read 10,000 damaged files; ARGS='--count N --seed S' for more or fewer"
+	@echo "make ablation  train without and with deep supervision, score without and with the CRF"
+	@echo "make crf-search  search the CRF's parameters on training cases"
 	@echo "make bench  print the tables of measurements"
 	@echo "make clean  remove $(VENV) and the caches of the tools"
 
@@ -36,6 +40,13 @@ demo: $(STAMP)
 
 test: $(STAMP) tools
 	$(BIN)/python -m pytest -q $(ARGS)
+
+# ARGS='--epochs N --folds 0 1' for what two cores allow; --schedule paper with a large GPU.
+ablation: $(STAMP)
+	$(BIN)/python -m benchmarks.ablation $(ARGS)
+
+crf-search: $(STAMP)
+	$(BIN)/python -m benchmarks.crf_search $(ARGS)
 
 fuzz: $(STAMP) tools
 	$(BIN)/python tests/fuzz.py $(ARGS)

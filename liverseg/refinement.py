@@ -72,7 +72,7 @@ class RefineD(MapTransform):
                     f"{list(plain.shape[1:])} and {list(image.shape[1:])} voxels"
                 )
             unary = mixed_logit(plain, self.tau)
-            box = _box_of_the_possible(unary, spacing_mm)
+            box = box_of_the_possible(unary, spacing_mm)
             if box is None:
                 continue
             hounsfield = image.as_tensor()[0][box].to(unary.device) * (high - low) + low
@@ -86,7 +86,7 @@ class RefineD(MapTransform):
         return items
 
 
-def _box_of_the_possible(
+def box_of_the_possible(
     unary: torch.Tensor, spacing_mm: Sequence[float]
 ) -> tuple[slice, slice, slice] | None:
     """The box of the voxels above POSSIBLE with its margin; None where there is none."""

@@ -155,6 +155,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_every_configuration_is_run_by_a_test_here() -> None:
     recipes = {name for runs in RECIPES.values() for names in runs for name in names}
     assert {path.name for path in CONFIGS.iterdir()} - recipes == {  # see test_recipes.py
+        "short.yaml",
         "inference.yaml",
         "multi_gpu_train.yaml",  # see test_multi_gpu.py
         "evaluate.yaml",

@@ -1,0 +1,184 @@
+"""Search the CRF's parameters for the bundle's network on training cases, never on others.
+
+    python -m benchmarks.crf_search [--data-list F] [--cases N] [--sweeps N]
+
+One parameter after the other takes each value of its grid; the best by the mean SLIVER07 score on
+the network's grid, after cleaning, is kept. What is printed goes into inference.yaml. A network
+is surer of the cases that it was trained on than of others, so the gain found here is not the gain
+to be expected: the last table scores the validation cases of the list, which chose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.bundle import ConfigParser
+
+from liverseg.bundle_files import bundle_root
+from liverseg.component import liver_component
+from liverseg.crf import CrfParameters
+from liverseg.datalist import load_data_list
+from liverseg.metrics import Scores, scores
+from liverseg.refinement import RefineD
+from liverseg.transforms import LoadLabeld, LoadScand, ToNetworkGridd
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
+LIVER = (5,)  # in BTCV
+GRID: Mapping[str, Sequence[float]] = {
+    "bilateral_weight": (0.0, 2.0, 5.0, 10.0),
+    "gaussian_weight": (0.0, 1.0, 3.0),
+    "bilateral_mm": (5.0, 10.0, 20.0, 40.0),
+    "bilateral_hu": (10.0, 20.0, 40.0),
+    "gaussian_mm": (2.0, 4.0, 8.0),
+    "tau": (0.0, 0.15, 0.3),
+}
+FIGURES = ("dice", "voe_percent", "asd_mm", "rmsd_mm", "msd_mm", "hd95_mm", "sliver07_score")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a network says of a case, on its grid.
+
+    Args:
+        name: of the case.
+        heads: (H, X, Y, Z) logits, liver minus the rest.
+        image: (1, X, Y, Z) MetaTensor in [0, 1].
+        label: (X, Y, Z) bool.
+    """
+
+    name: str
+    heads: torch.Tensor
+    image: Any
+    label: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A point of the grid; tau is the share of each of the branches."""
+
+    parameters: CrfParameters
+    tau: float
+
+    def changed(self, name: str, value: float) -> Choice:
+        """The point with another value of one parameter."""
+        if name == "tau":
+            return replace(self, tau=value)
+        return replace(self, parameters=replace(self.parameters, **{name: value}))
+
+    def value(self, name: str) -> float:
+        """Of one parameter."""
+        return self.tau if name == "tau" else float(getattr(self.parameters, name))
+
+
+def cleaned(logit: torch.Tensor) -> npt.NDArray[np.bool_]:
+    """The largest component of what is more likely liver, holes filled."""
+    return liver_component((logit > 0).numpy().astype(np.uint8))[0] > 0
+
+
+def scored(case: Case, choice: Choice | None, window: Sequence[float]) -> Scores:
+    """Figures of a case on the network's grid, refined where there is a choice."""
+    heads = case.heads
+    if choice is not None:
+        tau = (choice.tau,) * (heads.shape[0] - 1)
+        step = RefineD("pred", window, choice.parameters, tau)
+        heads = step({"image": case.image, "pred": heads})["pred"]
+    affine = case.image.affine.numpy().astype(np.float64)
+    return scores(cleaned(heads[0]), case.label, affine)
+
+
+def search(
+    cases: Sequence[Case], start: Choice, window: Sequence[float], sweeps: int = 1
+) -> Iterator[tuple[str, float, Choice]]:
+    """Coordinate search over GRID.
+
+    Yields:
+        The parameter just searched, the best mean score so far, and the best choice so far.
+    """
+
+    def mean_score(choice: Choice) -> float:
+        found = [scored(case, choice, window).sliver07_score for case in cases]
+        return float(np.nanmean(found))
+
+    best, best_score = start, mean_score(start)
+    for _ in range(sweeps):
+        for name, values in GRID.items():
+            for value in values:
+                if value != best.value(name):
+                    choice = best.changed(name, value)
+                    found = mean_score(choice)
+                    if found > best_score:
+                        best, best_score = choice, found
+            yield name, best_score, best
+
+
+def read_cases(parser: ConfigParser, data_list: Path, section: str, count: int) -> Iterator[Case]:
+    """What the bundle's network says of the first cases of a section."""
+    pipeline = parser.get_parsed_content("pipeline")
+    label_steps = (
+        LoadLabeld("label", LIVER),
+        ToNetworkGridd("label", parser["spacing_mm"], (0.0, 1.0)),
+    )
+    for item in load_data_list(data_list, DATA, section)[:count]:
+        data = pipeline.preprocessing({"image": item["image"]})
+        with torch.inference_mode():
+            heads = pipeline.inferer(data["image"][None], pipeline.network)[0]
+        labelled: dict[Any, Any] = LoadScand("image")(dict(item))
+        for step in label_steps:
+            labelled = step(labelled)
+        plain = torch.as_tensor(heads).as_subclass(torch.Tensor).float().cpu()
+        label = labelled["label"].as_tensor()[0].numpy() > 0.5
+        yield Case(Path(item["image"]).name, plain, data["image"][:1], label)
+
+
+def table(cases: Sequence[Case], choice: Choice, window: Sequence[float]) -> str:
+    """Mean of each figure, without and with the CRF, and on how many cases it is better."""
+    rows = [[asdict(scored(case, chosen, window)) for case in cases] for chosen in (None, choice)]
+    lines = [f"{'':<16}{'network':>10}{'+ CRF':>10}{'change':>10}   better on"]
+    for figure in FIGURES:
+        plain, refined = (np.array([row[figure] for row in one]) for one in rows)
+        larger_is_better = figure in ("dice", "sliver07_score")
+        better = int(((refined > plain) == larger_is_better)[refined != plain].sum())
+        before, after = float(np.nanmean(plain)), float(np.nanmean(refined))
+        lines.append(
+            f"{figure:<16}{before:>10.3f}{after:>10.3f}{after - before:>+10.3f}"
+            f"   {better} of {len(cases)}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Search and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--data-list", type=Path, default=ROOT / "data_lists" / "btcv.json")
+    arguments.add_argument("--cases", type=int, default=4, help="of the training section")
+    arguments.add_argument("--sweeps", type=int, default=1, help="over all parameters")
+    args = arguments.parse_args()
+    parser = ConfigParser()
+    parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
+    parser["bundle_root"] = str(bundle_root())
+    window = parser["window"]
+    start = Choice(parser.get_parsed_content("crf"), float(parser["tau"][0]))
+    cases = list(read_cases(parser, args.data_list, "training", args.cases))
+    print(f"training cases: {', '.join(case.name for case in cases)}", flush=True)
+    best = start
+    for name, score, best in search(cases, start, window, args.sweeps):
+        print(f"{name:<18}{best.value(name):>8g}   mean score {score:.2f}", flush=True)
+    print("\nfor inference.yaml:")
+    for name, value in (*asdict(best.parameters).items(), ("tau, each branch", best.tau)):
+        print(f"  {name}: {value:g}")
+    print(f"\ntraining cases\n{table(cases, best, window)}", flush=True)
+    held_out = list(read_cases(parser, args.data_list, "validation", args.cases))
+    print(f"\nvalidation cases, which chose nothing\n{table(held_out, best, window)}")
+
+
+if __name__ == "__main__":
+    main()
