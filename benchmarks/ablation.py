@@ -1,7 +1,7 @@
 """The paper's four arms: without and with deep supervision, each without and with the CRF.
 
     python -m benchmarks.ablation [--epochs N] [--schedule short|paper] [--folds 0 1 ...]
-                                  [--data-list-pattern P] [-o OUT] [--page PAGE.md]
+                                  [--networks plain deep] [--data-list-pattern P] [-o OUT] [--page PAGE.md]
 
 Both networks of a fold have the same seeds, initial weights, patches and number of steps; the CRF's
 parameters are searched on training cases of the fold, for each network by itself. Masks are scored
@@ -17,7 +17,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from benchmarks.ablation_page import write_page
 from benchmarks.crf_search import Case, Choice, search
 from liverseg.bundle_files import bundle_root
 from liverseg.crf import CrfParameters
+from liverseg.heads import LiverHeads
+from liverseg.inferer import TiledInferer
 from liverseg.metrics import scores
 from liverseg.refinement import RefineD
 from liverseg.train_run import environment
@@ -48,7 +50,14 @@ NETWORKS = {"plain": ("paper_plain.yaml",), "deep": ()}
 HEADS = ("main", "layer6", "layer3")
 GRADIENT_EPOCHS = 5  # in which the gradients of the layers are looked at
 START = CrfParameters(5.0, 20.0, 20.0, 1.0, 4.0)
-SEARCH_CASES = 3  # of a fold's training cases
+SEARCH_CASES = 2  # of a fold's training cases
+SEARCH_GRID: Mapping[str, Sequence[float]] = {
+    "bilateral_weight": (0.0, 2.0, 5.0),
+    "gaussian_weight": (0.0, 1.0, 3.0),
+    "bilateral_mm": (10.0, 20.0, 40.0),
+    "bilateral_hu": (10.0, 20.0, 40.0),
+    "tau": (0.0, 0.3),
+}
 
 
 class GradientNorms:
@@ -91,10 +100,9 @@ class GradientNorms:
 def train(network: str, args: argparse.Namespace, data_list: Path, folder: Path) -> dict[str, Any]:
     """Train one network; its log, gradients and seconds."""
     parser = parser_of(network, args)
-    paths = {"LIST": data_list, "": DATA, "OUTPUT": folder}
     variables = {
-        "LIVERSEG_DATA_LIST": str(paths["LIST"]),
-        "LIVERSEG_DATA": str(paths[""]),
+        "LIVERSEG_DATA_LIST": str(data_list),
+        "LIVERSEG_DATA": str(DATA),
         "LIVERSEG_OUTPUT": str(folder),
     }
     with environment(variables):
@@ -141,22 +149,22 @@ class Predictor:
         network = parser.get_parsed_content("network_def")
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self.device = parser.get_parsed_content("device")
-        from liverseg.heads import LiverHeads
-        from liverseg.inferer import TiledInferer
-
         self.network = LiverHeads(network.eval()).to(self.device)
         self.inferer = TiledInferer(amp=bool(parser.get_parsed_content("amp")))
         self.window = parser["window"]
         spacing_mm = parser["spacing_mm"]
         labels = parser["liver_labels"]
-        self.load = (LoadScand("image"), LoadLabeld("label", labels))
-        self.to_grid = (ToNetworkGridd("image", spacing_mm, self.window),)
+        self.steps = (
+            LoadScand("image"),
+            LoadLabeld("label", labels),
+            ToNetworkGridd("image", spacing_mm, self.window),
+        )
         self.label_to_grid = ToNetworkGridd("label", spacing_mm, (0.0, 1.0))
 
     def __call__(self, item: Mapping[str, str]) -> tuple[dict[Any, Any], Case]:
         """The item with its label on the scan's grid, and the case on the network's."""
         data: dict[Any, Any] = dict(item)
-        for step in (*self.load, *self.to_grid):
+        for step in self.steps:
             data = step(data)
         label = self.label_to_grid({"label": data["label"]})["label"].as_tensor()[0].numpy() > 0.5
         image = NormalizeIntensity()(data["image"].as_tensor())
@@ -178,11 +186,10 @@ def evaluate(
 
     training = [predict(item)[1] for item in items("training")[:SEARCH_CASES]]
     # Branches that nothing was asked of have nothing to say.
+    grid = {name: SEARCH_GRID[name] for name in SEARCH_GRID if network == "deep" or name != "tau"}
     choice = Choice(START, 0.0)
-    for name, _, found in search(training, choice, predict.window):
-        choice = found if network == "deep" or name != "tau" else choice
-    if network == "plain":
-        choice = replace(choice, tau=0.0)
+    for _, _, choice in search(training, choice, predict.window, grid=grid):
+        pass
     rows = []
     for item in items("validation"):
         data, case = predict(item)
@@ -209,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--epochs", type=int, help="of each training; the schedule's own if none"
     )
     arguments.add_argument("--schedule", choices=list(SCHEDULES), default="short")
+    arguments.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     arguments.add_argument("--folds", type=int, nargs="+", default=[0])
     arguments.add_argument(
         "--data-list-pattern", default=str(ROOT / "data_lists" / "btcv_fold{}.json")
@@ -218,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments.parse_args(argv)
     results: dict[str, Any] = {}
     for fold in args.folds:
-        for network in NETWORKS:
+        for network in args.networks:
             data_list = Path(args.data_list_pattern.format(fold))
             folder = args.output / f"fold{fold}_{network}"
             done = folder / "result.json"
@@ -232,6 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"fold {fold}, {network}: {results[f'{fold} {network}']['seconds']:.0f} s",
                 flush=True,
             )
+    if set(args.networks) != set(NETWORKS):
+        return  # the page is written by the run that has both
     parser = parser_of("deep", args)
     setting = {key: parser[key] for key in ("spacing_mm", "patch_size", "max_epochs", "batch_size")}
     page = args.page or args.output / "ablation.md"

@@ -96,9 +96,13 @@ def scored(case: Case, choice: Choice | None, window: Sequence[float]) -> Scores
 
 
 def search(
-    cases: Sequence[Case], start: Choice, window: Sequence[float], sweeps: int = 1
+    cases: Sequence[Case],
+    start: Choice,
+    window: Sequence[float],
+    sweeps: int = 1,
+    grid: Mapping[str, Sequence[float]] = GRID,
 ) -> Iterator[tuple[str, float, Choice]]:
-    """Coordinate search over GRID.
+    """Coordinate search over a grid.
 
     Yields:
         The parameter just searched, the best mean score so far, and the best choice so far.
@@ -110,7 +114,7 @@ def search(
 
     best, best_score = start, mean_score(start)
     for _ in range(sweeps):
-        for name, values in GRID.items():
+        for name, values in grid.items():
             for value in values:
                 if value != best.value(name):
                     choice = best.changed(name, value)
