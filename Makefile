@@ -8,7 +8,8 @@ BENCH_STAMP := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 # Experiments, which take long and say more than a table of times, are asked for by name.
 EXPERIMENTS := ablation ablation_page crf_search
-BENCHMARKS := $(filter-out $(EXPERIMENTS),$(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py))))
+ALL := $(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py)))
+BENCHMARKS := $(filter-out $(EXPERIMENTS),$(ALL))
 
 # python3 first: it is the one a machine's owner expects. A name is tried by running it, since
 # a version manager leaves names on the path that do not start.

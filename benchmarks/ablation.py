@@ -1,7 +1,8 @@
 """The paper's four arms: without and with deep supervision, each without and with the CRF.
 
     python -m benchmarks.ablation [--epochs N] [--schedule short|paper] [--folds 0 1 ...]
-                                  [--networks plain deep] [--data-list-pattern P] [-o OUT] [--page PAGE.md]
+                                  [--networks plain deep] [--data-list-pattern P] [-o OUT]
+                                  [--page PAGE.md]
 
 Both networks of a fold have the same seeds, initial weights, patches and number of steps; the CRF's
 parameters are searched on training cases of the fold, for each network by itself. Masks are scored
@@ -187,9 +188,7 @@ def evaluate(
     training = [predict(item)[1] for item in items("training")[:SEARCH_CASES]]
     # Branches that nothing was asked of have nothing to say.
     grid = {name: SEARCH_GRID[name] for name in SEARCH_GRID if network == "deep" or name != "tau"}
-    choice = Choice(START, 0.0)
-    for _, _, choice in search(training, choice, predict.window, grid=grid):
-        pass
+    _, _, choice = list(search(training, Choice(START, 0.0), predict.window, grid=grid))[-1]
     rows = []
     for item in items("validation"):
         data, case = predict(item)
