@@ -158,6 +158,7 @@ def test_every_configuration_is_run_by_a_test_here() -> None:
         "short.yaml",
         "inference.yaml",
         "multi_gpu_train.yaml",  # see test_multi_gpu.py
+        "export.yaml",  # see test_export.py
         "evaluate.yaml",
         "metadata.json",
         "logging.conf",

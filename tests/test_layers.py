@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("augment", "losses", "weight_average"), BASE),
     "training_data": {"cascade", "grid", "inferer"},
     "coarse_inferer": {"cascade", "inferer"},
+    "export": {"heads", "openvino_models"},
     "crf": BASE | {"gaussians"},
     "refinement": BASE | {"crf"},
     "transforms": FILES | MODEL | {"scans", "component"},
