@@ -1,0 +1,125 @@
+"""What the masks lose when a scan gets worse, and what is found where there is no liver.
+
+    python -m benchmarks.robustness [SCAN REFERENCE]
+
+By default 3D-IRCADb-01 patient 1 of the data folder (LIVERSEG_DATA), which no training has seen.
+The last rows hold no liver: the volume found should be 0.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from liverseg.pipeline import Pipeline, load_pipeline
+from liverseg.scans import Volume, read_scan, scan_at
+
+DATA = Path(os.environ.get("LIVERSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+MM3_PER_ML = 1000.0
+TISSUE_HU = (-300, 400)  # what a scanner's calibration and noise change, air and metal apart
+STEATOSIS_HU = -60
+THICK_MM = 5.0
+SLAB_MM = 60.0
+GAP_MM = 15.0  # between the liver and a field of view that holds none of it
+LEAST_MM = 60.0  # of such a field of view
+SEED = 0
+
+_Image = npt.NDArray[np.int16]
+_Mask = npt.NDArray[np.bool_]
+
+
+def straightened(scan: Path, reference: Path) -> tuple[_Image, _Mask, npt.NDArray[np.float64]]:
+    """Scan and reference with axes to R, A, S."""
+    with scan_at(scan) as found:
+        volume = read_scan(found)
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume.image, volume.affine))
+    label = nib.as_closest_canonical(nib.load(reference))
+    if image.shape != label.shape or not np.allclose(image.affine, label.affine, atol=0.01):
+        raise ValueError(f"scan {image.shape} and reference {label.shape} lie on different grids")
+    mask = np.asanyarray(label.dataobj) > 0
+    return np.asanyarray(image.dataobj).astype(np.int16), mask, image.affine
+
+
+def worse(
+    image: _Image, mask: _Mask, affine: npt.NDArray[np.float64]
+) -> Iterator[tuple[str, _Image, _Mask, npt.NDArray[np.float64]]]:
+    """The scan as it is, then worse ones: name, image, reference, affine."""
+    random = np.random.default_rng(SEED)
+    tissue = (image > TISSUE_HU[0]) & (image < TISSUE_HU[1])
+    yield "as it is", image, mask, affine
+    for shift in (-30, 30):
+        yield f"{shift:+d} HU", (image + shift * tissue).astype(np.int16), mask, affine
+    for sigma in (20, 40):
+        noise = random.normal(0, sigma, image.shape) * tissue
+        yield f"noise of {sigma} HU", (image + noise).astype(np.int16), mask, affine
+    fatty = (image + STEATOSIS_HU * mask).astype(np.int16)
+    yield f"liver at {STEATOSIS_HU:+d} HU", fatty, mask, affine
+    yield thick(image, mask, affine)
+    slices = np.nonzero(mask.any(axis=(0, 1)))[0]
+    step = float(affine[2, 2])
+    middle = int(slices[0] + slices[-1]) // 2
+    half = round(SLAB_MM / step / 2)
+    gap = round(GAP_MM / step)
+    for name, low, high in (
+        ("upper half of the liver", middle, image.shape[2]),
+        ("lower half of the liver", 0, middle),
+        (f"slab of {SLAB_MM:g} mm", middle - half, middle + half),
+        ("below the liver", 0, slices[0] - gap),
+        ("above the liver", slices[-1] + gap, image.shape[2]),
+    ):
+        low, high = max(0, low), min(high, image.shape[2])
+        if (high - low) * step >= LEAST_MM - step:
+            moved = affine.copy()
+            moved[:3, 3] += low * affine[:3, 2]
+            yield name, image[:, :, low:high], mask[:, :, low:high], moved
+
+
+def thick(
+    image: _Image, mask: _Mask, affine: npt.NDArray[np.float64]
+) -> tuple[str, _Image, _Mask, npt.NDArray[np.float64]]:
+    """Slices averaged to about 5 mm."""
+    many = max(2, round(THICK_MM / float(affine[2, 2])))
+    count = image.shape[2] // many
+    shape = (*image.shape[:2], count, many)
+    thicker = image[:, :, : count * many].reshape(shape).mean(axis=3).round().astype(np.int16)
+    label = mask[:, :, : count * many].reshape(shape).mean(axis=3) > 0.5
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, 2] * (many - 1) / 2
+    moved[:3, 2] *= many
+    return f"slices of {moved[2, 2]:.1f} mm", thicker, label, moved
+
+
+def segmented(pipeline: Pipeline, volume: Volume) -> _Mask:
+    """The mask of a scan in memory."""
+    data = pipeline.preprocessing({"image": volume})
+    data["pred"] = pipeline.inferer(data["image"][None].to(pipeline.device), pipeline.network)[0]
+    mask: _Mask = pipeline.postprocessing(data)["pred"][0].cpu().numpy() > 0
+    return mask
+
+
+def main(scan: Path, reference: Path) -> None:
+    """Print the table for one scan."""
+    pipeline = load_pipeline()
+    print(f"{'':<26}{'Dice':>8}{'reference ml':>14}{'found ml':>10}")
+    for name, image, mask, affine in worse(*straightened(scan, reference)):
+        volume = Volume(np.ascontiguousarray(image), affine, ())
+        found = segmented(pipeline, volume)
+        voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / MM3_PER_ML
+        total = int(found.sum() + mask.sum())
+        dice = f"{2 * int((found & mask).sum()) / total:.3f}" if mask.any() else "-"
+        print(
+            f"{name:<26}{dice:>8}{mask.sum() * voxel_ml:>14.0f}{found.sum() * voxel_ml:>10.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    arguments = [Path(argument) for argument in sys.argv[1:]]
+    folder = DATA / "ircadb_01"
+    main(*(arguments or [folder / "dicom.zip", folder / "liver.nii.gz"]))
