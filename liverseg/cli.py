@@ -166,10 +166,12 @@ def _memory_bytes(args: argparse.Namespace) -> int | None:
 
 
 def _show_batch(rows: Sequence[Row], output: Path) -> int:
+    from liverseg.layout import INDEX_FILE
     from liverseg.tables import batch_summary
 
     if rows:
-        print(batch_summary(rows, str(output)), flush=True)
+        index = output / INDEX_FILE
+        print(batch_summary(rows, str(output), str(index) if index.exists() else ""), flush=True)
     return _status_of(rows)
 
 

@@ -18,12 +18,13 @@ GAP = "  "
 UNPRINTABLE = "\ufffd"
 
 
-def batch_summary(rows: Sequence[Row], output: str) -> str:
+def batch_summary(rows: Sequence[Row], output: str, index: str = "") -> str:
     """How a batch ended: counts, refusals by code, volumes, and where the results are.
 
     Args:
         rows: of the batch.
         output: the folder as the user gave it.
+        index: the page of the batch, "" where there is none.
     """
     statuses = Counter(row.status for row in rows)
     lines = [["series found", str(len(rows))]]
@@ -42,6 +43,8 @@ def batch_summary(rows: Sequence[Row], output: str) -> str:
     flags = Counter(flag for row in rows for flag in row.flags if flag != "NOTE")
     lines += [["flagged", f"{count}{GAP}{flag}"] for flag, count in sorted(flags.items())]
     lines.append(["results", printable(output)])
+    if index:
+        lines.append(["to look at", printable(index)])
     return aligned(lines)
 
 
