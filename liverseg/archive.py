@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from liverseg.errors import ScanRejected
+from liverseg.sizes import Sizes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,8 +23,11 @@ ZIP_MAGIC = b"PK\x03\x04"
 EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 TAR_MAGIC = b"ustar"
 TAR_MAGIC_OFFSET = 257  # bytes, POSIX.1-1988
-COMPRESSED_MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+GZIP_MAGIC = b"\x1f\x8b"
+COMPRESSED_MAGICS = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\0")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+GZIP_SUFFIX = ".gz"
+PART = ".part"
 CHUNK_BYTES = 1 << 20
 
 
@@ -36,13 +42,15 @@ class Limits:
         free_bytes: unpacked bytes that no ratio forbids: a small archive of zeros is harmless.
     """
 
-    members: int = 200_000
-    total_bytes: int = 64 << 30
-    ratio: float = 200.0
+    members: int
+    total_bytes: int
+    ratio: float
     free_bytes: int = 64 << 20
 
 
-DEFAULT_LIMITS = Limits()
+def limits_of(sizes: Sizes) -> Limits:
+    """What one archive may hold."""
+    return Limits(sizes.members, sizes.archive_bytes, sizes.ratio)
 
 
 def looks_like_archive(path: Path, head: bytes) -> bool:
@@ -62,13 +70,23 @@ def looks_like_archive(path: Path, head: bytes) -> bool:
     )
 
 
-def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> Limits:
-    """Unpack every file of an archive below a folder.
+def is_single(path: Path, head: bytes) -> bool:
+    """Whether a file is gzip and, by its name, holds one file and no tar."""
+    name = path.name.lower()
+    gzipped = head.startswith(GZIP_MAGIC) and name.endswith(GZIP_SUFFIX)
+    return gzipped and not name.endswith(TAR_SUFFIXES)
+
+
+def unpack(
+    archive: Path, folder: Path, limits: Limits, only: Collection[Path] | None = None
+) -> Limits:
+    """Unpack the files of an archive below a folder.
 
     Args:
-        archive: a file that `looks_like_archive`.
+        archive: a file that `looks_like_archive`, or a gzip file of one file.
         folder: an empty folder that only we can read.
         limits: what the archive may hold.
+        only: the files below the folder that are wanted; all by default.
 
     Returns:
         The limits with what is left of members and bytes, for what shares them.
@@ -78,16 +96,21 @@ def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> Limi
             the folder, and more than the limits; CORRUPT or TRUNCATED when it cannot be read to
             its end; UNREADABLE when it is encrypted.
     """
-    budget = _Budget(limits, archive.stat().st_size)
     try:
+        budget = _Budget(limits, archive.stat().st_size)
+        target = _Target(folder, budget, only)
         with archive.open("rb") as file:
-            is_zip = file.read(len(ZIP_MAGIC)) in (ZIP_MAGIC, EMPTY_ZIP_MAGIC)
-        if is_zip:
+            head = file.read(TAR_MAGIC_OFFSET)
+        if head.startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC)):
             with zipfile.ZipFile(archive) as packed:
-                _unpack_zip(packed, folder, budget)
+                _unpack_zip(packed, target)
+        elif is_single(archive, head):
+            with gzip.open(archive, "rb") as single:
+                place = target.place(archive.name[: -len(GZIP_SUFFIX)])
+                target.write(lambda: cast("IO[bytes]", single), place)
         else:
             with tarfile.open(archive, "r:*", tarinfo=_StrictInfo) as packed_tar:
-                _unpack_tar(packed_tar, folder, budget)
+                _unpack_tar(packed_tar, target)
     except (EOFError, tarfile.ReadError) as error:
         raise ScanRejected("TRUNCATED", "the archive is cut short or damaged") from error
     except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
@@ -156,86 +179,105 @@ class _Budget:
             )
 
 
-def _unpack_zip(packed: zipfile.ZipFile, folder: Path, budget: _Budget) -> None:
+class _Target:
+    """The folder that an archive goes to, and what of it is wanted.
+
+    Two members of one name are two files; which gets which name does not depend on what is wanted.
+    """
+
+    def __init__(self, folder: Path, budget: _Budget, only: Collection[Path] | None) -> None:
+        self.folder = folder
+        self.budget = budget
+        self._only = None if only is None else frozenset(only)
+        self._taken: set[Path] = set()
+
+    def place(self, name: str) -> Path:
+        """Where a member goes, always below the folder, under a name of its own."""
+        wanted = self.folder / _inside(name)
+        place = next(free for free in _names(wanted) if free not in self._taken)
+        self._taken.update((place, *place.parents))
+        return place
+
+    def write(self, opened: Callable[[], IO[bytes]], place: Path, size: int | None = None) -> None:
+        """Write one member, in pieces, if it is wanted."""
+        if self._only is not None and place not in self._only:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written = 0
+        # Under another name until it is whole: a process that is killed leaves no half file.
+        part = place.with_name(PART)
+        with opened() as source, part.open("wb") as target:
+            while chunk := source.read(CHUNK_BYTES):
+                self.budget.spend(len(chunk))
+                written += len(chunk)
+                target.write(chunk)
+        if size is not None and written < size:
+            raise EOFError
+        if place.exists():  # where capitals and small letters are one
+            raise FileExistsError(errno.EEXIST, "two members have one name")
+        part.rename(place)
+
+
+def _unpack_zip(packed: zipfile.ZipFile, target: _Target) -> None:
     """Check every member of a zip, then unpack."""
-    members = packed.infolist()
     places: list[tuple[zipfile.ZipInfo, Path]] = []
-    for info in members:
-        budget.member()
+    for info in packed.infolist():
+        target.budget.member()
         file_type = (info.external_attr >> 16) & 0o170000
         if file_type not in (0, 0o100000, 0o040000):
             raise ScanRejected("UNSAFE_ARCHIVE", "an archive should hold files; it holds a link")
         if info.flag_bits & 1:
             raise ScanRejected("UNREADABLE", "the archive is encrypted")
-        # The folder itself ("./") comes with many archivers; it is no member that goes anywhere.
-        if info.is_dir() and not _parts(info.filename):
-            continue
-        place = _place(info.filename, folder)
         if not info.is_dir():
-            places.append((info, place))
-    budget.require(sum(info.file_size for info, _ in places))
+            places.append((info, target.place(info.filename)))
+        elif not _is_root(info.filename):
+            _inside(info.filename)
+    target.budget.require(sum(info.file_size for info, _ in places))
     for info, place in places:
-        _write(lambda info=info: packed.open(info), place, budget)  # type: ignore[misc]
+        target.write(lambda info=info: packed.open(info), place)  # type: ignore[misc]
 
 
-def _unpack_tar(packed: tarfile.TarFile, folder: Path, budget: _Budget) -> None:
+def _unpack_tar(packed: tarfile.TarFile, target: _Target) -> None:
     """Check and unpack a tar member by member; a refused one leaves nothing that is used."""
     for info in packed:
-        budget.member()
-        # The folder itself ("./") comes with many archivers; it is no member that goes anywhere.
-        if info.isdir() and not _parts(info.name):
-            continue
-        place = _place(info.name, folder)
+        target.budget.member()
         if info.isdir():
+            if not _is_root(info.name):
+                _inside(info.name)
             continue
+        place = target.place(info.name)
         if not info.isreg():
             raise ScanRejected(
                 "UNSAFE_ARCHIVE", "an archive should hold files; it holds a link or a device"
             )
-        budget.require(info.size)
+        target.budget.require(info.size)
         source = packed.extractfile(info)
         if source is None:
             raise ScanRejected("CORRUPT", "the archive holds a file without content")
-        _write(lambda source=source: source, place, budget, info.size)  # type: ignore[misc]
+        target.write(lambda source=source: source, place, info.size)  # type: ignore[misc]
     # Up to the end of the file, where a compressed stream has its checksum.
     while packed.fileobj and (chunk := packed.fileobj.read(CHUNK_BYTES)):
-        budget.spend(len(chunk))
+        target.budget.spend(len(chunk))
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    """The parts of a member's name; none for what names the root of the archive."""
-    return PurePosixPath(name).parts
+def _is_root(name: str) -> bool:
+    """Whether a name is the archive's own folder ("./"): many archivers put it first."""
+    return not PurePosixPath(name).parts
 
 
-def _place(name: str, folder: Path) -> Path:
-    """Where a member goes, always below the folder."""
+def _inside(name: str) -> PurePosixPath:
+    """The path of a member, which leads nowhere but below the archive's own folder."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     leads_out = posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts
     if leads_out or not posix.parts:
         raise ScanRejected(
             "UNSAFE_ARCHIVE", "names should lead into the archive's own folder; one leads out"
         )
-    return folder / posix
-
-
-def _write(
-    opened: Callable[[], IO[bytes]], place: Path, budget: _Budget, size: int | None = None
-) -> None:
-    """Write one member, in pieces, under a name of its own."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place = next(free for free in _names(place) if not free.exists())
-    written = 0
-    with opened() as source, place.open("xb") as target:
-        while chunk := source.read(CHUNK_BYTES):
-            budget.spend(len(chunk))
-            written += len(chunk)
-            target.write(chunk)
-    if size is not None and written < size:
-        raise EOFError
+    return posix
 
 
 def _names(place: Path) -> Iterator[Path]:
-    """The place itself, then numbered ones: two members of one name are two files."""
+    """The place itself, then numbered ones."""
     yield place
     number = 1
     while True:

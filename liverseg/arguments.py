@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from liverseg import __version__
 from liverseg.layout import DEFAULT_OUTPUTS, OUTPUTS, wrong_outputs
 from liverseg.limits import MEMORY_SHARE, TIMEOUT_S
+from liverseg.size_options import above_zero, add_sizes, positive
 
 WRONG_USAGE = 2
 RECIPES = ("default", "paper", "blog", "paper-plain", "blog-plain")
@@ -35,27 +35,11 @@ def _given(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"should be a whole number from 1; got {text!r}")
-    return int(text)
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; argparse's own puts the usage before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USAGE, f"liverseg: {message}; {self.prog} --help tells more\n")
-
-
-def _above_zero(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"should be a number above 0; got {text!r}")
-    return number
 
 
 def command_parser() -> argparse.ArgumentParser:
@@ -101,11 +85,13 @@ def _add_batch_commands(commands: _Commands) -> None:
     )
     _add_no_resume(segment, "segment again what an earlier run has finished")
     _add_limits(segment)
+    add_sizes(segment)
     _add_common(segment)
 
     inspect = commands.add_parser("inspect", help="list the series found, each with its verdict")
     _add_inputs(inspect)
     inspect.add_argument("--json", action="store_true", help="a JSON list instead of a table")
+    add_sizes(inspect)
     _add_common(inspect)
 
     convert = commands.add_parser("convert", help="accepted series as NIfTI, int16 HU, exact")
@@ -113,6 +99,7 @@ def _add_batch_commands(commands: _Commands) -> None:
     convert.add_argument("-o", "--output", type=_path, required=True, metavar="OUT")
     _add_series(convert)
     _add_limits(convert)
+    add_sizes(convert)
     _add_common(convert)
 
 
@@ -140,7 +127,7 @@ def _add_other_commands(commands: _Commands) -> None:
         metavar="V",
         help="label values that mean liver (default: the recipe's, 5 as in BTCV)",
     )
-    train.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's")
+    train.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's")
     _add_device(train)
     _add_no_resume(train, "start afresh, not from the checkpoint in OUT")
     _add_common(train)
@@ -229,14 +216,14 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
-        type=_above_zero,
+        type=above_zero,
         default=TIMEOUT_S,
         metavar="S",
         help=f"seconds for one scan (default: {TIMEOUT_S:g})",
     )
     parser.add_argument(
         "--memory-limit",
-        type=_above_zero,
+        type=above_zero,
         metavar="GIB",
         help="for the process that reads and segments the scans (default: "
         f"{MEMORY_SHARE:.0%} of the machine's memory)".replace("%", "%%"),

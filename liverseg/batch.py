@@ -21,7 +21,8 @@ from liverseg.lock import sole_writer
 from liverseg.manifest import Ledger, Row, Status, new_row
 from liverseg.outputs import remove_parts
 from liverseg.pipeline import BuiltPipeline, BundlePipeline, Pipeline
-from liverseg.scans import Scan, found_scans
+from liverseg.scans import ORDINARY_FINDING, Finding, Scan, found_scans
+from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 __all__ = [
     "DEFAULT_OUTPUTS",
@@ -55,6 +56,7 @@ def segment(
     resample_irregular: bool = False,
     timeout_s: float = TIMEOUT_S,
     memory_limit_bytes: int | None = None,
+    sizes: Sizes = ORDINARY_SIZES,
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Segment the liver in every CT series found and leave masks, reports and a manifest.
@@ -74,6 +76,7 @@ def segment(
         timeout_s: for one scan; it fails with TIMEOUT when it takes longer.
         memory_limit_bytes: for the process that does the scans, 75 % of the machine's memory by
             default; a scan that makes it larger fails with OUT_OF_MEMORY.
+        sizes: what is too large to be read.
         on_row: called with (None, 0, scans), then (row, number, scans) after every scan.
 
     Returns:
@@ -96,7 +99,7 @@ def segment(
         job,
         series=series,
         limits=limits,
-        resample_irregular=resample_irregular,
+        finding=Finding(resample_irregular, sizes),
         on_row=on_row,
     )
 
@@ -130,6 +133,7 @@ def convert(
     series: str = "all",
     timeout_s: float = TIMEOUT_S,
     memory_limit_bytes: int | None = None,
+    sizes: Sizes = ORDINARY_SIZES,
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Write every accepted series as output/<case_id>.nii.gz, int16 HU, exact.
@@ -139,7 +143,10 @@ def convert(
     limits = Limits(timeout_s, memory_limit_bytes)
     folder = _path(output)
     job = Conversion(folder)
-    return run_batch(_paths(inputs), folder, job, series=series, limits=limits, on_row=on_row)
+    finding = Finding(sizes=sizes)
+    return run_batch(
+        _paths(inputs), folder, job, series=series, limits=limits, finding=finding, on_row=on_row
+    )
 
 
 def _paths(inputs: Paths) -> list[Path]:
@@ -160,14 +167,14 @@ def run_batch(
     *,
     series: str = "all",
     limits: Limits = ORDINARY_LIMITS,
-    resample_irregular: bool = False,
+    finding: Finding = ORDINARY_FINDING,
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Do a job on every scan found; the manifest is valid after each. See `segment`."""
     report = on_row or (lambda row, number, count: None)
     rows: list[Row] = []
     with ExitStack() as kept:
-        found = kept.enter_context(found_scans(inputs, resample_irregular=resample_irregular))
+        found = kept.enter_context(found_scans(inputs, finding, limits.memory_bytes))
         asked_of = _without_own(found, inputs, output)
         if not asked_of:
             return rows

@@ -16,6 +16,7 @@ from liverseg.dicom.derived import Provenance
 from liverseg.errors import ScanRejected
 from liverseg.layout import MASK_FILE, PAGE_FILE, PICTURE_FILE, SEG_FILE, SR_FILE
 from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti, write_text
+from liverseg.packed import at_hand
 from liverseg.report.qc import Flag, Quality, rounded
 from liverseg.scans import Scan, Volume
 from liverseg.segmented import Segmented
@@ -84,7 +85,8 @@ class CaseFiles:
         from liverseg.dicom.seg import liver_seg
 
         try:
-            seg = liver_seg(scan.images, mask, self.provenance)
+            with at_hand(scan.files, scan.packed):
+                seg = liver_seg(scan.images, mask, self.provenance)
         except ScanRejected as refusal:
             # The scan is fine, and so is the rest of what is made of it.
             others = [flag for flag in quality.flags if flag.code != refusal.code]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from liverseg.arguments import NEIGHBOURS, command_parser
 from liverseg.errors import ScanRejected
-from liverseg.limits import GIB
+from liverseg.size_options import memory_bytes_of, sizes_of
 
 if TYPE_CHECKING:
     from liverseg.batch import Row
@@ -139,7 +138,8 @@ def _segment(args: argparse.Namespace) -> int:
             resume=args.resume,
             resample_irregular=args.resample_irregular,
             timeout_s=args.timeout,
-            memory_limit_bytes=_memory_bytes(args),
+            memory_limit_bytes=memory_bytes_of(args),
+            sizes=sizes_of(args),
             on_row=progress,
         )
     return _show_batch(rows, args.output)
@@ -155,14 +155,11 @@ def _convert(args: argparse.Namespace) -> int:
             args.output,
             series=args.series,
             timeout_s=args.timeout,
-            memory_limit_bytes=_memory_bytes(args),
+            memory_limit_bytes=memory_bytes_of(args),
+            sizes=sizes_of(args),
             on_row=progress,
         )
     return _show_batch(rows, args.output)
-
-
-def _memory_bytes(args: argparse.Namespace) -> int | None:
-    return None if args.memory_limit is None else math.ceil(args.memory_limit * GIB)
 
 
 def _show_batch(rows: Sequence[Row], output: Path) -> int:
@@ -177,10 +174,10 @@ def _show_batch(rows: Sequence[Row], output: Path) -> int:
 
 def _inspect(args: argparse.Namespace) -> int:
     from liverseg.manifest import new_row
-    from liverseg.scans import found_scans
+    from liverseg.scans import Finding, found_scans
     from liverseg.tables import series_json, series_table
 
-    with found_scans(args.inputs) as scans:
+    with found_scans(args.inputs, Finding(sizes=sizes_of(args))) as scans:
         if args.json:
             print(json.dumps([series_json(scan) for scan in scans], indent=2), flush=True)
         elif scans:

@@ -153,19 +153,23 @@ def write_export(ct: LabelledCT, folder: Path) -> None:
     """
     from pydicom.uid import generate_uid
 
-    from liverseg.dicom.write import write_ct_series
+    from liverseg.dicom.write import SeriesHeader, write_ct_series
 
     image, affine = reoriented(ct.image, ct.affine, "LPS")
-    study_uid = str(generate_uid(entropy_srcs=["liverseg demo"]))
+
+    def header(description: str, number: int, *, localizer: bool = False) -> SeriesHeader:
+        # The same in every run: one that is given twice finds its scans done.
+        study, series = (
+            str(generate_uid(entropy_srcs=["liverseg demo", name])) for name in ("", description)
+        )
+        return SeriesHeader(description, number, study, series, "Demo^Liver", localizer)
+
     study = folder / "DISC 1" / "PAT00001" / "CT Abdomen & Thorax"
     write_ct_series(
         image,
         affine,
         study / "SE000002",
-        series_description="Abdomen 2.5",
-        series_number=2,
-        study_uid=study_uid,
-        patient_name="Demo^Liver",
+        header("Abdomen 2.5", 2),
     )
     # A scout: the mean along the rays, seen from the front, the head at the top.
     scout = image.mean(axis=1).astype(np.int16)[:, ::-1, None]  # (X, Z, 1)
@@ -176,20 +180,13 @@ def write_export(ct: LabelledCT, folder: Path) -> None:
         scout,
         scout_affine,
         study / "SE000001",
-        series_description="Topogram",
-        series_number=1,
-        study_uid=study_uid,
-        patient_name="Demo^Liver",
-        localizer=True,
+        header("Topogram", 1, localizer=True),
     )
     copy = write_ct_series(
         image,
         affine,
         study / "resent" / "SE000002",
-        series_description="Abdomen 2.5 copy",
-        series_number=3,
-        study_uid=study_uid,
-        patient_name="Demo^Liver",
+        header("Abdomen 2.5 copy", 3),
     )
     middle = len(copy) // 2
     for path in copy[middle : middle + LOST_SLICES]:

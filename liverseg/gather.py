@@ -1,111 +1,213 @@
-"""Sort the files of all inputs: DICOM, NIfTI, what an archive holds, or nothing known."""
+"""Sort the files of all inputs: DICOM, NIfTI, what an archive holds, or nothing known.
+
+What lies on the disk makes the first delivery, and each archive one of its own: it is unpacked
+when its turn comes and, where there is no room to keep it, removed before the next.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from liverseg.archive import DEFAULT_LIMITS, looks_like_archive, unpack
-from liverseg.dicom.header import looks_like_dicom
+from liverseg.archive import GZIP_SUFFIX, is_single, limits_of, looks_like_archive, unpack
+from liverseg.dicom.sniff import PREAMBLE_BYTES, looks_like_dicom
 from liverseg.errors import ScanRejected
-from liverseg.nifti import decompressed_head, looks_like_nifti
+from liverseg.foreign import foreign_format, is_voxels_of_a_pair
+from liverseg.nifti_sniff import decompressed_head, looks_like_nifti
+from liverseg.packed import OWN, Packed
+from liverseg.sizes import Sizes
 from liverseg.walk import files_below
 
 HEAD_BYTES = 512  # enough for every magic number
 MAX_NESTED = 1000  # archives within one archive: each costs time, even one that is refused
+EMPTY = "an archive with nothing in it"
 UNREADABLE = "a folder or a file that the operating system does not let us read"
 
 
-class Gathered:
-    """The files of all inputs, by what they are, and the archive each came out of.
-
-    Args:
-        private: an empty folder that only we can read; archives are unpacked there.
+@dataclass
+class Delivery:
+    """What lies on the disk, or in one archive, by what it is.
 
     Attributes:
-        archives: the archive of each folder of unpacked files; of one that lay in another archive
-            that other one.
         dicom: files that look like DICOM, each once.
         nifti: files that look like NIfTI, each once.
         junk: how many other files each folder holds; an input that is such a file counts itself.
         refused: files and folders that cannot be looked into, and why.
+        packed: how its files come to their places; None for what lies on the disk.
     """
 
-    def __init__(self, private: Path) -> None:
-        self.private = private
-        self.archives: dict[Path, Path] = {}
-        self.dicom: dict[Path, None] = {}
-        self.nifti: dict[Path, None] = {}
-        self.junk: dict[Path, int] = defaultdict(int)
-        self.refused: list[tuple[Path, ScanRejected]] = []
-        # Bytes for all archives, members for one and those in it.
-        self._left = DEFAULT_LIMITS
-        self._nested = 0
-        self._outer = private
+    dicom: dict[Path, None] = field(default_factory=dict)
+    nifti: dict[Path, None] = field(default_factory=dict)
+    junk: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
+    refused: list[tuple[Path, ScanRejected]] = field(default_factory=list)
+    packed: Packed | None = None
 
-    def add_tree(self, root: Path, archive: Path | None = None) -> None:
-        """Take in every file below a folder, or one file."""
+
+class Gathered:
+    """The files of all inputs.
+
+    Args:
+        private: an empty folder that only we can read; archives are unpacked there.
+        sizes: what an archive may hold and how much of them is kept.
+    """
+
+    def __init__(self, private: Path, sizes: Sizes) -> None:
+        self._private = private
+        self._sizes = sizes
+        self._on_disk = Delivery()
+        self._waiting: dict[Path, None] = {}
+        self._archives: dict[str, Path] = {}  # by the name of their folder
+        self._origins: dict[Path, Path] = {}  # of files that were gzip files on the disk
+        self._kept_bytes = 0
+        self._singles: dict[Path, str] = {}  # folder of gzip files to that of what they hold
+        self._nested = 0
+        self._left = limits_of(sizes)
+
+    def add_tree(self, root: Path) -> None:
+        """Take in every file below a folder, or one file; archives wait for their turn."""
+        self._sort(root, self._on_disk)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """What lies on the disk, then each archive, unpacked.
+
+        The files of an archive are there until the next is asked for, and after that while there
+        is room.
+        """
+        yield self._on_disk
+        for number, archive in enumerate(self._waiting, 1):
+            folder = self._private / str(number)
+            self._archives[folder.name] = archive
+            self._left, self._nested = limits_of(self._sizes), 0
+            delivery = Delivery(packed=Packed(archive, folder, (), self._sizes))
+            (folder / OWN).mkdir(parents=True)
+            if self._unpacked(archive, folder / OWN, delivery):
+                self._sort(folder / OWN, delivery)
+                if not any((folder / OWN).iterdir()):
+                    delivery.refused.append((archive, ScanRejected("NOT_CT", EMPTY)))
+            yield delivery
+            self._keep_or_remove(folder)
+
+    def source(self, path: Path) -> Path:
+        """The input path that a file came from."""
+        if not path.is_relative_to(self._private):
+            return path
+        name = path.relative_to(self._private).parts[0]
+        return self._archives[name] if name in self._archives else self._origins[path]
+
+    def home(self, path: Path) -> Path:
+        """The folder that a file lay in, before it was unpacked where it was a gzip file."""
+        return self._origins.get(path, path).parent
+
+    def is_archive(self, path: Path) -> bool:
+        """Whether an input path is an archive that was unpacked."""
+        return path in self._waiting
+
+    def _sort(self, root: Path, delivery: Delivery) -> None:
+        """Sort every file below a folder, or one file, into a delivery."""
         found = files_below(root)
         for path in found.files:
-            if not self._take(path, archive):
-                self.junk[path if path == root else path.parent] += 1
+            if not self._take(path, delivery):
+                delivery.junk[path if path == root else path.parent] += 1
         for folder, count in found.special.items():
-            self.junk[folder] += count
+            delivery.junk[folder] += count
         for path in found.unreadable:
-            self._refuse(path, ScanRejected("UNREADABLE", UNREADABLE))
+            delivery.refused.append((path, ScanRejected("UNREADABLE", UNREADABLE)))
 
-    def _take(self, path: Path, archive: Path | None) -> bool:
+    def _take(self, path: Path, delivery: Delivery) -> bool:
         """Take in one file by its content; False when it is nothing known."""
         try:
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
         except OSError as error:
             reason = f"a file could not be read: {error.strerror}"
-            self._refuse(path, ScanRejected("UNREADABLE", reason))
+            delivery.refused.append((path, ScanRejected("UNREADABLE", reason)))
             return True
+        inside = decompressed_head(head)
         if looks_like_dicom(head):
-            self.dicom[path] = None
-        elif looks_like_archive(path, head) and self._may_unpack(path, archive):
-            self._add_archive(path, archive)
-        elif looks_like_nifti(path, decompressed_head(head)):
-            self.nifti[path] = None
+            delivery.dicom[path] = None
+        elif looks_like_archive(path, head) and self._may_unpack(path, delivery):
+            self._add_archive(path, delivery)
+        elif looks_like_nifti(path, inside):
+            delivery.nifti[path] = None
+        elif is_single(path, head) and looks_like_dicom(inside) and _is_outer(path, delivery):
+            self._add_single(path, delivery)
+        elif sentence := foreign_format(path, head):
+            delivery.refused.append((path, ScanRejected("NOT_CT", sentence)))
         else:
-            return False
+            return is_voxels_of_a_pair(path)  # named with its header
         return True
 
-    def _may_unpack(self, path: Path, archive: Path | None) -> bool:
+    def _may_unpack(self, path: Path, delivery: Delivery) -> bool:
         """Whether an archive is unpacked: a delivery, or one within a delivery, no deeper."""
-        if archive is None:
-            self._nested = 0
+        packed = delivery.packed
+        if packed is None:
             return True
         self._nested += 1
-        return path.is_relative_to(self._outer) and self._nested <= MAX_NESTED
+        return _is_outer(path, delivery) and self._nested <= MAX_NESTED
 
-    def _add_archive(self, path: Path, outer: Path | None) -> None:
-        """Unpack an archive into a folder of its own and take in what it holds."""
-        folder = self.private / str(len(self.archives))
+    def _add_archive(self, path: Path, delivery: Delivery) -> None:
+        """Let an archive wait; unpack one that lies in another, and take in what it holds."""
+        if delivery.packed is None:
+            self._waiting[path] = None
+            return
+        name = str(len({name for _, name in delivery.packed.nested}) + 1)
+        folder = _nest(delivery.packed, delivery, path, name)
         folder.mkdir()
-        self.archives[folder] = outer or path
-        if outer is None:
-            self._outer = folder
-            self._left = replace(self._left, members=DEFAULT_LIMITS.members)
+        if self._unpacked(path, folder, delivery):
+            self._sort(folder, delivery)
+
+    def _add_single(self, path: Path, delivery: Delivery) -> None:
+        """Unpack a gzip file of one DICOM file, beside those that lay beside it."""
+        packed = delivery.packed
+        if packed is None:
+            name = self._singles.setdefault(path.parent, str(len(self._singles)))
+            folder = self._private / OWN / name
+        else:
+            names = {name for _, name in packed.nested}
+            name = self._singles.setdefault(path.parent, str(len(names) + 1))
+            folder = _nest(packed, delivery, path, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / path.name[: -len(GZIP_SUFFIX)]
+        self._origins[target] = path
+        delivery.dicom[target] = None
+        try:
+            self._left = unpack(path, folder, self._left)
+        except ScanRejected as error:
+            if error.code not in ("TRUNCATED", "CORRUPT"):
+                delivery.refused.append((path, error))
+            # A file that ends early: it condemns what it may have been a slice of.
+            target.write_bytes(bytes(PREAMBLE_BYTES) + b"DICM")
+
+    def _unpacked(self, path: Path, folder: Path, delivery: Delivery) -> bool:
+        """Unpack an archive into an empty folder; False when it is refused."""
         try:
             self._left = unpack(path, folder, self._left)
         except ScanRejected as error:
             # Nothing of it is read: it must not take the room of others.
             shutil.rmtree(folder)
-            self._refuse(path, error)
-            return
-        self.add_tree(folder, archive=outer or path)
+            delivery.refused.append((path, error))
+            return False
+        return True
 
-    def _refuse(self, path: Path, error: ScanRejected) -> None:
-        """Note a file that holds no scan."""
-        self.refused.append((path, error))
+    def _keep_or_remove(self, folder: Path) -> None:
+        """Remove an unpacked archive for which there is no room."""
+        used = limits_of(self._sizes).total_bytes - self._left.total_bytes
+        if self._kept_bytes + used <= self._sizes.kept_bytes:
+            self._kept_bytes += used
+        else:
+            shutil.rmtree(folder)
 
-    def source(self, path: Path) -> Path:
-        """The input path that a file came from."""
-        if not path.is_relative_to(self.private):
-            return path
-        return self.archives[self.private / path.relative_to(self.private).parts[0]]
+
+def _is_outer(path: Path, delivery: Delivery) -> bool:
+    """Whether a file lies on the disk or in an archive itself, not in an archive within one."""
+    return delivery.packed is None or path.is_relative_to(delivery.packed.folder / OWN)
+
+
+def _nest(packed: Packed, delivery: Delivery, path: Path, name: str) -> Path:
+    """Note in the delivery's recipe that a file of it was unpacked into a folder; the folder."""
+    inner = path.relative_to(packed.folder / OWN)
+    delivery.packed = replace(packed, nested=(*packed.nested, (inner, name)))
+    return packed.folder / name

@@ -16,23 +16,20 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from liverseg.errors import ScanRejected
+from liverseg.hounsfield import HU_MAX, HU_MIN, counted, is_off_by_1024, some_slices
+from liverseg.nifti_sniff import GZIP_MAGIC, header_size
+from liverseg.sizes import ORDINARY_SIZES, Sizes
 
-GZIP_MAGIC = b"\x1f\x8b"
 HEADER_SIZES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # bytes; also the first number
-MAGICS = {348: (344, b"n+1\0"), 540: (4, b"n+2\0\r\n\x1a\n")}  # of a single file
 SPATIAL_UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}  # low 3 bits of xyzt_units
 ALLOWED_UNITS = (0, 2)
 NUMBER_TYPES = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280)  # 8 to 64 bits, float 32 and 64
-MAX_VOXELS = 1 << 31
-MAX_RATIO = 200  # bytes of data to bytes of a gzip file
-MAX_FILE_BYTES = 4 << 30
 CHUNK_BYTES = 1 << 20
 MIN_SLICES = 8
 ZOOM_TOLERANCE = 0.01  # between the affine's spacing and pixdim, relative
 MIN_VOXEL_MM3 = 1e-9
 FORMS_APART_MM = 1.0  # a corner of the volume by the qform and by the sform
 Notes = tuple[str, ...]
-HU_MIN, HU_MAX = -32768, 32767  # int16
 
 
 @dataclass(frozen=True)
@@ -52,41 +49,12 @@ class NiftiHeader:
     notes: tuple[str, ...] = ()
 
 
-def looks_like_nifti(path: Path, head: bytes) -> bool:
-    """Whether a file is a single-file NIfTI by its content, or at least by its name.
-
-    Args:
-        path: a name ending in .nii or .nii.gz is enough: a bad NIfTI is refused as one.
-        head: the first 512 bytes, decompressed by `decompressed_head` when it is gzip.
-    """
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        return True
-    return _header_size(head) is not None
-
-
-def decompressed_head(head: bytes) -> bytes:
-    """The first bytes of what a gzip head holds; the head itself when it is no gzip."""
-    if not head.startswith(GZIP_MAGIC):
-        return head
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, 512)
-    except zlib.error:
-        return b""
-
-
-def _header_size(head: bytes) -> int | None:
-    """348 for NIfTI-1, 540 for NIfTI-2, None for anything else."""
-    for size, (offset, magic) in MAGICS.items():
-        if head[offset : offset + len(magic)] == magic:
-            return size
-    return None
-
-
-def read_nifti_header(path: Path) -> NiftiHeader:
+def read_nifti_header(path: Path, sizes: Sizes = ORDINARY_SIZES) -> NiftiHeader:
     """Read and judge the header alone.
 
     Args:
         path: a .nii or .nii.gz.
+        sizes: what is too large.
 
     Returns:
         The geometry of a volume that can be read.
@@ -101,7 +69,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         raise ScanRejected(
             "TOO_FEW_SLICES", f"at least {MIN_SLICES} voxels a side are needed; got {shape}"
         )
-    _require_size(header, shape, file_bytes, packed)
+    _require_size(header, shape, (file_bytes, packed), sizes)
     affine, notes = _affine(header, shape)
     zooms = np.linalg.norm(affine[:3, :3], axis=0)
     pixdim = np.asarray(header.get_zooms()[:3], dtype=np.float64)
@@ -163,7 +131,7 @@ def _header(path: Path) -> tuple[Any, int, bool]:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
     if len(head) < min(HEADER_SIZES):
         raise ScanRejected("TRUNCATED", f"a header of 348 bytes is wanted; got {len(head)}")
-    size = _header_size(head)
+    size = header_size(head)
     if size is None:
         raise ScanRejected("BAD_NIFTI", "the file has a NIfTI's name but not its header")
     try:
@@ -201,30 +169,44 @@ def _require_geometry(header: Any) -> None:
         raise ScanRejected("BAD_NIFTI", "qform or sform should be given; both are absent")
 
 
-def _require_size(header: Any, shape: tuple[int, int, int], file_bytes: int, packed: bool) -> None:
+def _require_size(
+    header: Any, shape: tuple[int, int, int], file: tuple[int, bool], sizes: Sizes
+) -> None:
     """Refuse a volume that is too large, or larger than its file can hold."""
     voxels = shape[0] * shape[1] * shape[2]
     data_bytes = voxels * int(header["bitpix"]) // 8
-    if file_bytes > MAX_FILE_BYTES:
-        raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
-    if voxels > MAX_VOXELS:
-        raise ScanRejected("TOO_LARGE", f"at most {MAX_VOXELS} voxels are read; got {voxels}")
+    file_bytes, packed = file
+    if file_bytes > sizes.file_bytes:
+        raise ScanRejected("TOO_LARGE", f"files up to {sizes.file_bytes} bytes are read")
+    if voxels > sizes.voxels:
+        raise ScanRejected("TOO_LARGE", f"at most {sizes.voxels} voxels are read; got {voxels}")
     offset = float(header["vox_offset"])
-    if not int(header["sizeof_hdr"]) <= offset < MAX_FILE_BYTES:  # also when it is no number
+    if not int(header["sizeof_hdr"]) <= offset < sizes.file_bytes:  # also when it is no number
         raise ScanRejected("BAD_NIFTI", f"voxels should follow the header; they are at {offset:g}")
-    if packed and data_bytes + offset > MAX_RATIO * file_bytes:
-        raise ScanRejected("TOO_LARGE", f"the file expands to more than {MAX_RATIO} times its size")
+    if packed and data_bytes + offset > sizes.ratio * file_bytes:
+        raise _too_dense(sizes)
     if not packed and data_bytes + offset > file_bytes:
         raise ScanRejected(
             "TRUNCATED", f"{data_bytes} bytes of voxels are wanted in a file of {file_bytes}"
         )
 
 
-def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tuple[str, ...]]:
+def _too_dense(sizes: Sizes) -> ScanRejected:
+    return ScanRejected(
+        "TOO_LARGE",
+        f"a gzip file may expand to {sizes.ratio:g} times its size, which no CT does; it is larger "
+        "(a mask rather than a CT?)",
+    )
+
+
+def read_nifti(
+    path: Path, sizes: Sizes = ORDINARY_SIZES
+) -> tuple[NDArray[np.int16], NDArray[np.float64], tuple[str, ...]]:
     """Read a NIfTI volume as HU.
 
     Args:
         path: a .nii or .nii.gz that `read_nifti_header` accepts.
+        sizes: what is too large.
 
     Returns:
         image: (X, Y, Z) int16, HU as the file scales them, rounded.
@@ -235,7 +217,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tupl
         ScanRejected: as `read_nifti_header`; BAD_NIFTI for values that are not finite, TRUNCATED
             or CORRUPT for broken data, HU_IMPLAUSIBLE for values outside int16 or none below 0.
     """
-    accepted = read_nifti_header(path)
+    accepted = read_nifti_header(path, sizes)
     header = _header(path)[0]
     slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
     if slope == 0 or not np.isfinite(slope):  # NIfTI-1: no scaling
@@ -255,34 +237,44 @@ def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tupl
                 values = np.frombuffer(block, dtype=dtype).reshape(rows, columns)
                 by_slice[index] = _as_hu(values, slope, intercept, index)
             if isinstance(file, gzip.GzipFile):
-                _require_checksum(file, MAX_RATIO * path.stat().st_size)
+                _require_checksum(file, path.stat().st_size, sizes)
     except EOFError as error:
         raise ScanRejected("TRUNCATED", "the file ends before its last slice") from error
     except (gzip.BadGzipFile, zlib.error, ImageFileError) as error:
         raise ScanRejected("CORRUPT", "the compressed voxels cannot be unpacked") from error
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
-    if by_slice.min() >= 0:
+    image = by_slice.transpose(2, 1, 0)  # (X, Y, Z)
+    _require_hu(image)
+    return image, accepted.affine, accepted.notes
+
+
+def _require_hu(image: NDArray[np.int16]) -> None:
+    """Refuse values that cannot be HU: a mask, another modality, an intercept that was lost."""
+    if image.min() >= 0:
         raise ScanRejected(
             "HU_IMPLAUSIBLE",
-            f"HU should go below 0, as fat and air do; got {by_slice.min()} to {by_slice.max()}",
+            f"HU should go below 0, as fat and air do; got {image.min()} to {image.max()}",
         )
-    return by_slice.transpose(2, 1, 0), accepted.affine, accepted.notes
+    if is_off_by_1024(counted(some_slices(image))):
+        raise ScanRejected(
+            "HU_IMPLAUSIBLE",
+            "tissue should lie around 0 HU and fat below; it lies around 1024, as if 1024 had "
+            "been added",
+        )
 
 
-def _require_checksum(file: gzip.GzipFile, most_bytes: int) -> None:
+def _require_checksum(file: gzip.GzipFile, file_bytes: int, sizes: Sizes) -> None:
     """Read on to the end of the stream, where its checksum is compared.
 
     Raises:
-        ScanRejected: TOO_LARGE when more than `most_bytes` follow.
+        ScanRejected: TOO_LARGE when too much follows.
     """
     following = 0
     while block := file.read(CHUNK_BYTES):
         following += len(block)
-        if following > most_bytes:
-            raise ScanRejected(
-                "TOO_LARGE", f"the file expands to more than {MAX_RATIO} times its size"
-            )
+        if following > sizes.ratio * file_bytes:
+            raise _too_dense(sizes)
 
 
 def _as_hu(values: NDArray[Any], slope: float, intercept: float, index: int) -> NDArray[np.int16]:

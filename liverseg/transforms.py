@@ -72,7 +72,7 @@ class LoadScand(MapTransform):
             if volume.positions is not None:
                 known[POSITIONS] = volume.positions
             items[key] = MetaTensor(
-                torch.from_numpy(np.ascontiguousarray(volume.image))[None],
+                torch.from_numpy(np.ascontiguousarray(volume.without_padding()))[None],
                 affine=torch.from_numpy(volume.affine),
                 meta=known,
             )

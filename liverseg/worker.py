@@ -6,29 +6,20 @@ libraries print goes nowhere.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
-import signal
-import sys
-import warnings
-from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from liverseg.failure import first_cause, raised_by_us, refusal_of, where
+from liverseg.restrain import restrain
 
 if TYPE_CHECKING:
     from liverseg.job import Job
     from liverseg.scans import Scan
 
 Answer = dict[str, Any]
-
-PR_SET_PDEATHSIG = 1  # prctl(2)
-# The kernel's first choice when memory runs out: not the batch, not the user's desktop.
-OOM_SCORE = "1000"
 
 
 def main(requests: int, answers: int, parent: int, address_space: int) -> None:
@@ -42,11 +33,7 @@ def main(requests: int, answers: int, parent: int, address_space: int) -> None:
         address_space: limit in bytes, for systems where resident memory cannot be watched;
             0 for none.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _restrict(address_space)
-    _end_with(parent)
-    # Nobody sees them; showing them costs time all the same.
-    warnings.simplefilter("ignore")
+    restrain(parent, address_space)
     with os.fdopen(requests, "rb") as inbox, os.fdopen(answers, "wb") as outbox:
         job, answer = _begun(inbox)
         _send(outbox, answer)
@@ -88,26 +75,3 @@ def _refused(error: BaseException) -> Answer:
 def _send(outbox: BinaryIO, answer: Answer) -> None:
     outbox.write(json.dumps(answer).encode() + b"\n")
     outbox.flush()
-
-
-def _restrict(address_space: int) -> None:
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-    try:
-        import resource
-    except ImportError:
-        return
-    # A core file holds the patient's images.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if address_space:
-        # Where the system has less to give, or does not count, there is nothing to set.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-
-
-def _end_with(parent: int) -> None:
-    """End at once with the parent, also when it is killed in the middle of a scan."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)

@@ -144,6 +144,9 @@ class Breaking:
         BREAKAGES[breakage_of(scan.source)]()
         return new_row(scan, "done")
 
+    def conclude(self, rows: object) -> None:
+        pass
+
     def discard(self, case_id: str) -> None:
         (self.output / case_id).unlink(missing_ok=True)
 

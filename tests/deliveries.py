@@ -16,7 +16,7 @@ from conftest import AFFINE, edit_slices, small_ct
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import generate_uid
 
-from liverseg.dicom.write import write_ct_series
+from liverseg.dicom.write import SeriesHeader, write_ct_series
 
 Change = Callable[[Path], None]
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
@@ -144,7 +144,7 @@ def twice_in_one_series(*, affine: np.ndarray = AFFINE, **elements: Sequence[obj
 def scout_beside(folder: Path) -> None:
     """A localizer series of one image."""
     image = np.zeros((40, 32, 1), dtype=np.int16)
-    write_ct_series(image, AFFINE, folder / "scout", localizer=True)
+    write_ct_series(image, AFFINE, folder / "scout", SeriesHeader(localizer=True))
 
 
 def scout_inside(folder: Path) -> None:

@@ -65,7 +65,8 @@ def _outcome(scan: Scan, original: np.ndarray) -> tuple[str, str]:
         volume = read_scan(scan)
         image, affine = volume.image, volume.affine
     except ScanRejected as error:
-        return error.code, error.detail
+        # An error that nobody foresaw has escaped, even if it is told as a refusal.
+        return (ESCAPED if error.code == "FAILED" else error.code), error.detail
     except MemoryError:
         return "OUT_OF_MEMORY", ""
     except BaseException:  # noqa: BLE001  that nothing escapes is what is tested

@@ -8,14 +8,17 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from liverseg.archive import Limits, looks_like_archive, unpack
+from liverseg.archive import Limits, limits_of, looks_like_archive, unpack
 from liverseg.errors import ScanRejected
+from liverseg.sizes import ORDINARY_SIZES
 
 CONTENT = bytes(range(256)) * 8
+LIMITS = limits_of(ORDINARY_SIZES)
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:
@@ -45,7 +48,7 @@ def unpacked(archive: Path, limits: Limits | None = None) -> dict[str, bytes]:
     """What an archive unpacks to."""
     folder = archive.parent / "unpacked"
     folder.mkdir()
-    unpack(archive, folder, limits or Limits())
+    unpack(archive, folder, limits or LIMITS)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -106,19 +109,19 @@ def test_a_zip_with_a_link_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MAKERS)
 def test_too_many_members_are_refused(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {str(number): b"" for number in range(4)})
-    assert refusal(archive, Limits(members=3)) == "UNSAFE_ARCHIVE"
+    assert refusal(archive, replace(LIMITS, members=3)) == "UNSAFE_ARCHIVE"
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_too_many_bytes_are_refused(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {"one": CONTENT, "two": CONTENT})
-    assert refusal(archive, Limits(total_bytes=2 * len(CONTENT) - 1)) == "UNSAFE_ARCHIVE"
+    assert refusal(archive, replace(LIMITS, total_bytes=2 * len(CONTENT) - 1)) == "UNSAFE_ARCHIVE"
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {"zeros": bytes(1 << 20)})
-    assert refusal(archive, Limits(free_bytes=1000)) == "UNSAFE_ARCHIVE"
+    assert refusal(archive, replace(LIMITS, free_bytes=1000)) == "UNSAFE_ARCHIVE"
 
 
 @pytest.mark.parametrize("name", MAKERS)

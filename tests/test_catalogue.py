@@ -9,9 +9,10 @@ import numpy as np
 import pydicom
 import pydicom.data
 import pytest
-from catalogue import CATALOGUE, EXACT, Truth
+from catalogue import CATALOGUE
 from deliveries import Change, both, each, stored_values
 from encoders import ToolMissing, by_tool, re_encoded, run_tool
+from rows import EXACT, Truth
 
 from liverseg.dicom.header import quiet_pydicom, read_header
 from liverseg.dicom.pixels import read_stored, require_decoder

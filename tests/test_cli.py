@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tiny_pipeline import LIVER_ML, Source, write_nifti_scan, write_scan
 
 from liverseg import cli
 from liverseg.bundle_files import bundle_root
-from liverseg.dicom.write import write_ct_series
+from liverseg.dicom.write import SeriesHeader, write_ct_series
 from liverseg.pipeline import Pipeline
 
 WEIGHTS = bundle_root() / "models" / "model.pt"
@@ -44,7 +45,7 @@ def scan(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A threshold in place of the trained network: the command, not the network, is tested."""
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: Source())
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, **options: Source())
 
 
 def broken(network: object, weights_sha256: str) -> Pipeline:
@@ -103,7 +104,7 @@ def test_what_lies_beside_the_scans_does_not_change_the_status(
     command: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (scan / "README.txt").write_text("This disc was made by a viewer.")
-    write_ct_series(*small_ct(), scan / "scout", localizer=True)
+    write_ct_series(*small_ct(), scan / "scout", SeriesHeader(localizer=True))
     output = [] if command == "inspect" else ["-o", str(tmp_path / "out")]
     assert cli.main([command, str(scan), *output, "-q"]) == 0
     said = capsys.readouterr().out
@@ -112,7 +113,7 @@ def test_what_lies_beside_the_scans_does_not_change_the_status(
 
 
 def test_localizer_alone_is_1(tmp_path: Path) -> None:
-    write_ct_series(*small_ct(), tmp_path / "scout", localizer=True)
+    write_ct_series(*small_ct(), tmp_path / "scout", SeriesHeader(localizer=True))
     assert cli.main(["inspect", str(tmp_path)]) == 1
 
 
@@ -168,7 +169,7 @@ def test_unexpected_error_is_one_line_and_verbose_tells_the_way_without_the_mess
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: Source(broken))
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, **options: Source(broken))
     command = ["segment", str(scan), "-o", str(tmp_path / "out")]
     assert cli.main(command) == 2
     assert "Unexpected KeyError" in one_line(capsys)
@@ -241,7 +242,7 @@ def test_interrupt_is_130_and_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = Source(network=interrupts)
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: source)
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, **options: source)
     assert cli.main(["segment", str(scan), "-o", str(tmp_path / "out"), "-q"]) == 130
     assert "interrupted" in one_line(capsys)
     assert (tmp_path / "out" / "manifest.csv").read_text().startswith("case_id,status,")
@@ -252,7 +253,7 @@ def test_termination_ends_as_tidily_as_an_interrupt(
     scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Source(network=terminates)
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device: source)
+    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, **options: source)
     status = cli.main(["segment", str(scan), "-o", str(tmp_path / "out"), "-q"])
     assert status == 128 + signal.SIGTERM
     assert not list((tmp_path / "out").glob("cases/*"))
@@ -308,3 +309,42 @@ def test_trained_weights_segment_a_phantom_to_the_end(scan: Path, tmp_path: Path
     assert cli.main(["segment", str(scan), "-o", str(output), "--device", "cpu", "-q"]) == 0
     (report,) = output.glob("cases/*/report.json")
     assert json.loads(report.read_text())["engine"].partition("-")[0] in ("torch", "openvino")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-slices", "11"), ("--max-voxels", "10000"), ("--max-file-size", "0.000001")],
+)
+def test_what_is_too_large_is_an_option(
+    small_dicom: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["inspect", str(small_dicom), option, value]) == 1
+    assert "TOO_LARGE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--max-archive", "0.00001"), ("--max-members", "3")]
+)
+def test_what_an_archive_may_hold_is_an_option(
+    small_dicom: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = shutil.make_archive(str(small_dicom), "zip", small_dicom)
+    assert cli.main(["inspect", archive, option, value]) == 1
+    assert "UNSAFE_ARCHIVE" in capsys.readouterr().out
+
+
+def test_how_far_a_gzip_file_may_expand_is_an_option(
+    tmp_path: Path, phantom_nifti: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        cli.main(["convert", str(phantom_nifti), "-o", str(tmp_path / "a"), "--max-ratio", "2"])
+        == 1
+    )
+    assert "TOO_LARGE" in capsys.readouterr().out
+    assert cli.main(["convert", str(phantom_nifti), "-o", str(tmp_path / "b")]) == 0
+
+
+@pytest.mark.parametrize(("option", "value"), [("--max-ratio", "0.5"), ("--max-slices", "0")])
+def test_a_limit_that_is_none_is_wrong_usage(small_dicom: Path, option: str, value: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["inspect", str(small_dicom), option, value])

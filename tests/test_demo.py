@@ -97,6 +97,18 @@ def test_dice_refuses_a_mask_on_another_grid(tmp_path: Path) -> None:
         liver_dice(tmp_path / "liver.nii.gz", ct)
 
 
+def test_two_exports_have_the_same_files(tmp_path: Path) -> None:
+    # So that a second demonstration adds no rows to the first one's tables.
+    for name in ("one", "two"):
+        write_export(small_ct(), tmp_path / name)
+    one, two = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in files.rglob("*.dcm")}
+        for name in ("one", "two")
+        for files in [tmp_path / name]
+    )
+    assert one == two
+
+
 def test_the_phantom_has_a_liver_of_known_volume_on_the_right() -> None:
     ct = phantom()
     # 4/3 pi 78 x 75 x 68 mm is 1666 ml, of which the kidney and the aorta take a little.

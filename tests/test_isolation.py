@@ -154,7 +154,7 @@ def test_what_a_decoder_prints_reaches_no_terminal(
 def test_memory_is_limited_where_it_cannot_be_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liverseg.isolation.resident_bytes", lambda process_id: None)
+    monkeypatch.setattr("liverseg.child.resident_bytes", lambda process_id: None)
     write_scans(tmp_path / "in", "ask", "good")
     job, limits = Breaking(tmp_path / "out"), Limits(memory_bytes=4 << 30)
     rows = run_batch([tmp_path / "in"], tmp_path / "out", job, limits=limits)

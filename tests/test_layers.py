@@ -15,22 +15,26 @@ MAX_LINES = 300
 
 # What each module may import of ours. A package (dicom, report) may import itself as well.
 # Methods, formats and files know nothing but the errors.
-BASE = {"errors"}
-FILES = BASE | {"dicom", "nifti", "archive", "walk", "gather"}
+BASE = {"errors", "sizes"}
+FILES = BASE | {"dicom", "nifti", "nifti_sniff", "archive", "walk", "gather", "foreign", "packed"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
 ENGINES_OF_OURS = {"engine", "engine_torch", "engine_openvino", "openvino_models", "cache"}
 ENGINE = {"memory", "tiling", "heads", "cascade"} | ENGINES_OF_OURS
-OUTSIDE = {"scans", "transforms", "refinement", "training", "report", "outputs", "bundle_files"}
+SCANS = {"scan", "scans", "transforms"}
+OUTSIDE = SCANS | {"refinement", "training", "report", "outputs", "bundle_files"}
 SINGLE = FILES | MODEL | ENGINE | OUTSIDE
 ALONE = BASE | {"failure", "limits", "lock", "memory"}  # one scan's trouble
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job"}
 BATCH |= {"case", "case_files", "conversion", "isolation", "layout", "segmented"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
+COMMAND |= {"size_options"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
+    "sizes": set(),
     "dsn": BASE | {"blocks"},
-    **dict.fromkeys(("blocks", "gaussians", "surface", "dicom", "report", "interpolation"), BASE),
+    **dict.fromkeys(("blocks", "gaussians", "surface", "report", "interpolation"), BASE),
+    "dicom": BASE | {"hounsfield"},
     "metrics": BASE | {"surface"},
     "masks": BASE | {"surface"},
     "pairs": BASE,
@@ -46,10 +50,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"engine_torch", "engine_openvino"},
     "cascade": {"tiling", "inferer"},
     "grid": BASE | {"interpolation", "uneven"},
-    **dict.fromkeys(("nifti", "archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
-    "gather": FILES,
-    "scans": FILES | {"lock"},
-    "identity": {"dicom", "scans"},
+    "hounsfield": set(),
+    "nifti": BASE | {"hounsfield", "nifti_sniff"},
+    "nifti_sniff": set(),
+    **dict.fromkeys(("archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
+    **dict.fromkeys(("gather", "foreign", "packed"), FILES),
+    "scan": FILES,
+    "fingerprint": FILES | {"scan"},
+    "intake": FILES | {"scan", "fingerprint"},
+    "scans": FILES | {"scan", "intake", "headers", "lock"},
+    "identity": {"fingerprint", "scan"},
     "inferer": {"memory", "tiling"},
     **dict.fromkeys(("supervision", "training", "training_log"), MODEL | {"transforms", "cascade"}),
     **dict.fromkeys(("augment", "losses", "weight_average"), BASE),
@@ -63,12 +73,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("case_files", "conversion", "segmented"), BATCH),
     "layout": set(),
     "disagreement": set(),
-    **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH),
+    **dict.fromkeys(("about", "arguments", "progress", "tables"), BATCH | {"size_options"}),
     "limits": set(),
+    "size_options": BASE | {"limits"},
     "lock": {"outputs"},
-    # The process that does the scans is told what to do by what it is sent.
-    "worker": {"failure", "job", "scans"},
-    **dict.fromkeys(("job", "isolation"), ALONE | {"manifest", "scans", "job"}),
+    # The processes that do the work are told what to do by what they are sent.
+    "worker": {"failure", "job", "restrain", "scans"},
+    "header_worker": BASE | {"dicom", "failure", "restrain"},
+    "restrain": set(),
+    "child": BASE | {"limits"},
+    "headers": BASE | {"dicom", "child", "limits"},
+    **dict.fromkeys(("job", "isolation"), ALONE | {"child", "manifest", "scans", "job"}),
     "train_run": SINGLE | {"pipeline"},
     "demo_ct": BASE | {"cache"},
     "demo": BATCH | {"batch", "demo_ct", "cache"},

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from conftest import phantom, small_ct
 
-from liverseg.archive import Limits
 from liverseg.dicom.write import write_ct_series
 from liverseg.errors import ScanRejected
 from liverseg.gather import Gathered
 from liverseg.scans import found_scans, read_scan, scan_at
+from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 
 def zipped(folder: Path) -> Path:
@@ -29,7 +29,7 @@ def test_a_zip_is_read_and_named_as_the_source(small_dicom: Path) -> None:
     with found_scans([archive]) as scans:
         assert [scan.source for scan in scans] == [archive]
         np.testing.assert_array_equal(read_scan(scans[0]).image, small_ct()[0])
-        private = scans[0].files[0].parents[1]
+        private = scans[0].files[0].parents[2]
         assert private.stat().st_mode & 0o077 == 0
     assert not private.exists()
 
@@ -43,9 +43,9 @@ def test_a_tree_of_everything_is_taken_apart(tmp_path: Path, phantom_nifti: Path
         (tree / name).write_bytes(b"nothing")
     with found_scans([tree]) as scans:
         found = [(scan.kind, scan.code, scan.source) for scan in scans]
-    # The zip comes before the folder, which holds copies of its images: one scan.
+    # The zip holds copies of the images in the folder: one scan.
     assert found == [
-        ("dicom", "", tree / "patient.zip"),
+        ("dicom", "", tree / "patient" / "CT"),
         ("nifti", "", tree / "phantom.nii.gz"),
         ("other", "NOT_CT", tree),
     ]
@@ -99,24 +99,20 @@ def test_a_zip_in_a_zip_is_read_and_one_more_is_not(tmp_path: Path) -> None:
         assert [scan.code for scan in scans] == ["NOT_CT"]
 
 
-def test_archives_share_the_bytes_that_are_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_archives_are_unpacked_one_at_a_time_where_there_is_no_room(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / "in" / name).mkdir(parents=True)
         (tmp_path / "in" / name / "file").write_bytes(name.encode() * 1000)
         zipped(tmp_path / "in" / name)
         shutil.rmtree(tmp_path / "in" / name)
-    monkeypatch.setattr("liverseg.gather.DEFAULT_LIMITS", Limits(total_bytes=2500))
     private = tmp_path / "private"
     private.mkdir()
-    gathered = Gathered(private)
+    gathered = Gathered(private, Sizes(archive_bytes=1500, kept_bytes=1500))
     gathered.add_tree(tmp_path / "in")
-    assert [(path.name, error.code) for path, error in gathered.refused] == [
-        ("c.zip", "UNSAFE_ARCHIVE")
-    ]
-    # Nothing of the refused one is left to take room.
-    assert sorted(path.name for path in private.iterdir()) == ["0", "1"]
+    there = [len(list(private.rglob("file"))) for _ in gathered.deliveries()]
+    # Each in its turn; what there is no room for is removed before the next.
+    assert there == [0, 1, 2, 2]
+    assert len(list(private.rglob("file"))) == 1
 
 
 def test_a_refused_archive_leaves_nothing_unpacked(tmp_path: Path) -> None:
@@ -127,10 +123,11 @@ def test_a_refused_archive_leaves_nothing_unpacked(tmp_path: Path) -> None:
         archive.addfile(link)
     private = tmp_path / "private"
     private.mkdir()
-    gathered = Gathered(private)
+    gathered = Gathered(private, ORDINARY_SIZES)
     gathered.add_tree(tmp_path / "a.tar")
-    assert [error.code for _, error in gathered.refused] == ["UNSAFE_ARCHIVE"]
-    assert list(private.iterdir()) == []
+    _, delivery = gathered.deliveries()
+    assert [error.code for _, error in delivery.refused] == ["UNSAFE_ARCHIVE"]
+    assert [path for path in private.rglob("*") if path.is_file()] == []
 
 
 def bytes_read() -> int:

@@ -8,11 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import AFFINE, SHAPE, phantom
+from conftest import AFFINE, SHAPE, edit_slices, phantom
 from monai.data import MetaTensor
+from pydicom.dataset import FileDataset
 
 from liverseg.errors import ScanRejected
-from liverseg.scans import Volume
+from liverseg.scans import Volume, read_scan, scan_at
 from liverseg.transforms import (
     KeepLiverd,
     LoadLabeld,
@@ -165,3 +166,29 @@ def test_empty_mask_stays_empty() -> None:
     kept, components = liver_component(np.zeros((3, 4, 5), np.uint8))
     assert components == 0
     assert not kept.any()
+
+
+def test_bright_padding_is_air_for_the_network_and_stays_in_the_scan(phantom_dicom: Path) -> None:
+    def pad(dataset: FileDataset, index: int) -> None:
+        values = np.frombuffer(dataset.PixelData, "<u2").copy()
+        values[:200] = 4095
+        dataset.PixelData = values.tobytes()
+        dataset.add_new("PixelPaddingValue", "US", 4095)
+
+    edit_slices(phantom_dicom, pad)
+    with scan_at(phantom_dicom) as scan:
+        volume = read_scan(scan)
+    assert (volume.image == 3071).sum() == 200 * SHAPE[2]
+    assert "padding of 3071 HU was taken for air" in volume.notes
+    loaded = LoadScand("image")({"image": volume})["image"].numpy()[0]
+    assert np.array_equal(loaded == -1024, volume.image == 3071)
+
+
+def test_padding_that_may_be_tissue_is_left_as_it_is(phantom_dicom: Path) -> None:
+    edit_slices(
+        phantom_dicom, lambda dataset, index: dataset.add_new("PixelPaddingValue", "US", 1064)
+    )
+    with scan_at(phantom_dicom) as scan:
+        volume = read_scan(scan)
+    loaded = LoadScand("image")({"image": volume})["image"].numpy()[0]
+    assert np.array_equal(loaded, volume.image)

@@ -18,7 +18,7 @@ from liverseg.batch import run_batch
 from liverseg.case import Segmentation
 from liverseg.dicom.write import write_ct_series
 from liverseg.manifest import Row
-from liverseg.scans import found_scans
+from liverseg.scans import Finding, found_scans
 from liverseg.uneven import even_slices, local_thickness
 
 SHAPE = (80, 96, 46)
@@ -93,7 +93,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
         folders.append(root / name)
         write_phantom(folders[-1], heights, tilt)
     output = root / "out"
-    rows = run_batch(folders, output, Segmentation(output, Source()), resample_irregular=True)
+    rows = run_batch(folders, output, Segmentation(output, Source()), finding=Finding(True))
     return {
         name: Done(row, output / "cases" / row.case_id)
         for name, row in zip(PHANTOMS, rows, strict=True)
@@ -176,7 +176,7 @@ def test_uneven_slices_are_refused_by_default(tmp_path: Path) -> None:
 
 
 def irregular_code(folder: Path) -> str:
-    with found_scans([folder], resample_irregular=True) as scans:
+    with found_scans([folder], Finding(True)) as scans:
         (scan,) = scans
         return scan.code
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from conftest import AFFINE, small_ct
 
-from liverseg.dicom.write import write_ct_series
+from liverseg.dicom.write import SeriesHeader, write_ct_series
 from liverseg.scans import found_scans, read_scan
 
 
@@ -66,3 +66,16 @@ def test_other_than_int16_volumes_are_refused(tmp_path: Path) -> None:
     image, affine = small_ct()
     with pytest.raises(ValueError, match="int16"):
         write_ct_series(image.astype(np.float32), affine, tmp_path)
+
+
+def test_identifiers_are_new_ones_unless_the_series_has_its_own(tmp_path: Path) -> None:
+    image, affine = small_ct()
+    named = SeriesHeader(study_uid="1.2", series_uid="1.2.3")
+    written = [
+        [pydicom.dcmread(path) for path in write_ct_series(image, affine, tmp_path / name, header)]
+        for name, header in (("a", named), ("b", named), ("c", SeriesHeader()))
+    ]
+    first, again, other = ([dataset.SOPInstanceUID for dataset in each] for each in written)
+    assert first == again
+    assert len({*first, *other}) == 2 * len(first)
+    assert {dataset.SeriesInstanceUID for dataset in written[0]} == {"1.2.3"}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from liverseg.dicom.write import write_ct_series
+from liverseg.dicom.write import SeriesHeader, write_ct_series
 from liverseg.outputs import write_nifti
 from liverseg.pipeline import Pipeline
 
@@ -38,7 +38,7 @@ def phantom(liver_hu: int = LIVER_HU) -> np.ndarray:
 
 def write_scan(folder: Path, liver_hu: int = LIVER_HU, **named: str) -> list[Path]:
     """The phantom as a DICOM series."""
-    return write_ct_series(phantom(liver_hu), AFFINE, folder, **named)  # type: ignore[arg-type]
+    return write_ct_series(phantom(liver_hu), AFFINE, folder, SeriesHeader(**named))  # type: ignore[arg-type]
 
 
 def write_nifti_scan(path: Path, liver_hu: int = LIVER_HU) -> None:

@@ -60,6 +60,16 @@ def tarred(suffix: str = ".tar.gz") -> Change:
     return make
 
 
+def same_names(folder: Path) -> None:
+    """A .tar that holds every slice under one name."""
+    members = _taken(folder)
+    with tarfile.open(folder / "export.tar", "w") as archive:
+        for content in members.values():
+            info = tarfile.TarInfo("IM")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
 def zip_in_zip(folder: Path) -> None:
     """An archive that holds only another archive."""
     zipped()(folder)

@@ -16,16 +16,17 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from liverseg.dicom.values import PARSE_ERRORS, value_of
 from liverseg.errors import ScanRejected
 
-MAX_RATIO = 200  # of inflated to packed bytes (intake.md: too large)
 FREE_BYTES = 64 << 20  # that no ratio forbids: a slice of air alone packs very well
 PREAMBLE = bytes(128) + b"DICM"
 
 
-def inflated(file: BinaryIO) -> BytesIO | None:
+def inflated(file: BinaryIO, ratio: float, known_bytes: int = 0) -> BytesIO | None:
     """What a deflated file holds, as a file of explicit VR little endian.
 
     Args:
         file: an open DICOM file, at its start; call it inside `quiet_pydicom`.
+        ratio: of inflated to packed bytes that is too much, above FREE_BYTES.
+        known_bytes: that the file is known to become, which are not too much.
 
     Returns:
         The file, at its start; None when it is not deflated.
@@ -43,7 +44,7 @@ def inflated(file: BinaryIO) -> BytesIO | None:
     if value_of(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return None
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    limit = max(MAX_RATIO * os.fstat(file.fileno()).st_size, FREE_BYTES)
+    limit = max(int(ratio * os.fstat(file.fileno()).st_size), FREE_BYTES, known_bytes)
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         content = unpacker.decompress(file.read(), limit)

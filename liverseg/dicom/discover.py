@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from liverseg.dicom.beside import lost_notes
 from liverseg.dicom.content import content_digest as content_digest  # scans.py's, too
-from liverseg.dicom.frames import frames_of
-from liverseg.dicom.header import quiet_pydicom, read_header
+from liverseg.dicom.header import quiet_pydicom
 from liverseg.dicom.image import Slice
+from liverseg.dicom.images import CT_CLASSES, Images, images_of, may_be_ct
 from liverseg.dicom.judge import judge
 from liverseg.dicom.values import known_modality, standard_name
 from liverseg.errors import ScanRejected
+from liverseg.sizes import ORDINARY_SIZES, Sizes
 
-CT_CLASSES = frozenset(
-    f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "2.1", "2.2")
-)  # CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage
-ENHANCED_CLASSES = CT_CLASSES - {"1.2.840.10008.5.1.4.1.1.2"}
 CHUNK_BYTES = 1 << 20
-DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,27 @@ class Series:
     notes: tuple[str, ...]
 
 
-def find_series(files: Iterable[Path], irregular: bool = False) -> list[Series]:
+@dataclass(frozen=True)
+class Judging:
+    """How files are judged.
+
+    Attributes:
+        irregular: accept uneven spacing.
+        sizes: what is too large.
+        images: how the images of a file are had.
+        home: the folder that a file was delivered in.
+        alone: the files are all the DICOM in their folders, so that what else is there may be
+            slices that were lost.
+    """
+
+    irregular: bool = False
+    sizes: Sizes = ORDINARY_SIZES
+    images: Images = images_of
+    home: Callable[[Path], Path] = lambda path: path.parent
+    alone: bool = True
+
+
+def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
     """Group DICOM files into series and judge each.
 
     Opens no pixel data, except to compare images that claim to be the same one.
@@ -56,7 +72,7 @@ def find_series(files: Iterable[Path], irregular: bool = False) -> list[Series]:
     Args:
         files: files that `looks_like_dicom`, of any number of patients; of equal images the
             first one is kept.
-        irregular: accept uneven spacing.
+        judging: how.
 
     Returns:
         One entry a scan, and one for each series that is none, in order of their first file.
@@ -69,9 +85,9 @@ def find_series(files: Iterable[Path], irregular: bool = False) -> list[Series]:
     with quiet_pydicom():
         for path in places:
             try:
-                found = _images(path)
-            except ScanRejected as error:
-                broken.append(_broken(path, error))
+                found = judging.images(path, judging.sizes)
+            except Exception as error:  # noqa: BLE001  one file must not end the batch
+                broken.append(_broken(path, _refusal(error)))
                 continue
             for item in found:
                 groups[_group_key(item)].append(item)
@@ -81,28 +97,12 @@ def find_series(files: Iterable[Path], irregular: bool = False) -> list[Series]:
                 cut = ScanRejected("TRUNCATED", "a DICOM file ends before its pixels")
                 broken.append(_broken(group[0].path, cut))
             else:
-                series.extend(_judged_group(group, irregular))
-    whole = [_without_lost(entry, places) for entry in _condemned(series, broken)]
+                series.extend(_judged_group(group, judging))
+    whole = _condemned(series, broken, judging)
+    if judging.alone:
+        whole = [_without_lost(entry, places) for entry in whole]
     found_all = _unique_keys([*whole, *broken])
     return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
-
-
-def _images(path: Path) -> list[Slice]:
-    """The images of one file: one, the frames of a multi-frame CT, or none (DICOMDIR)."""
-    whole, dataset = read_header(path)
-    if whole.sop_class == DICOMDIR_CLASS:
-        return []
-    # A UID may be cut, too: what has the beginning of a CT's class may be one.
-    may_be_ct = any(uid.startswith(whole.sop_class) for uid in CT_CLASSES)
-    if may_be_ct and not whole.series_uid and whole.pixels == "absent":
-        raise ScanRejected("TRUNCATED", "a DICOM file ends before its identifiers and its pixels")
-    if whole.sop_class not in ENHANCED_CLASSES or dataset is None:
-        return [whole]
-    try:
-        return frames_of(whole, dataset)
-    except ScanRejected as error:
-        # Kept with its identifiers, so that it is refused under its own series.
-        return [replace(whole, refused=(error.code, error.detail))]
 
 
 def _group_key(item: Slice) -> tuple[str, ...]:
@@ -135,11 +135,7 @@ def _joined(groups: Mapping[tuple[str, ...], list[Slice]]) -> list[list[Slice]]:
 
 def _is_cut(group: Sequence[Slice]) -> bool:
     """Whether a group is one CT file that ends early, perhaps within the UID of its series."""
-    return (
-        len(_files(group)) == 1
-        and group[0].pixels == "absent"
-        and any(uid.startswith(group[0].sop_class) for uid in CT_CLASSES)
-    )
+    return len(_files(group)) == 1 and group[0].pixels == "absent" and may_be_ct(group[0].sop_class)
 
 
 def _without_lost(entry: Series, known: Collection[Path]) -> Series:
@@ -153,7 +149,7 @@ def _without_lost(entry: Series, known: Collection[Path]) -> Series:
     return replace(entry, notes=(*entry.notes, *notes)) if notes else entry
 
 
-def _judged_group(group: Sequence[Slice], irregular: bool) -> list[Series]:
+def _judged_group(group: Sequence[Slice], judging: Judging) -> list[Series]:
     """The scans of one group of images, with their keys."""
     first = group[0]
     is_ct = first.sop_class in CT_CLASSES
@@ -167,7 +163,11 @@ def _judged_group(group: Sequence[Slice], irregular: bool) -> list[Series]:
     refused = [item.refused for item in group if item.refused]
     if refused:
         return [Series(key, files, tuple(group), *refused[0], modality, ())]
-    found = judge(group, irregular)
+    try:
+        found = judge(group, judging.irregular, judging.sizes)
+    except Exception as error:  # noqa: BLE001  one series must not end the batch
+        refusal = _refusal(error)
+        return [Series(key, files, tuple(group), refusal.code, refusal.detail, modality, ())]
     return [
         Series(
             key=key if len(found) == 1 else f"{key}#{index}",
@@ -180,6 +180,13 @@ def _judged_group(group: Sequence[Slice], irregular: bool) -> list[Series]:
         )
         for index, entry in enumerate(found)
     ]
+
+
+def _refusal(error: Exception) -> ScanRejected:
+    """A refusal as it is; of any other error no more than its kind, since messages quote values."""
+    if isinstance(error, ScanRejected):
+        return error
+    return ScanRejected("FAILED", f"an unexpected {type(error).__name__} when it was judged")
 
 
 def _files(slices: Sequence[Slice]) -> tuple[Path, ...]:
@@ -199,12 +206,15 @@ def _broken(path: Path, error: ScanRejected) -> Series:
     return Series(key or str(path), (path,), (), error.code, error.detail, "", ())
 
 
-def _condemned(series: Sequence[Series], broken: Sequence[Series]) -> list[Series]:
+def _condemned(
+    series: Sequence[Series], broken: Sequence[Series], judging: Judging
+) -> list[Series]:
     """Refuse accepted series with a broken file in one of their folders."""
-    folders: dict[Path, Series] = {entry.files[0].parent: entry for entry in broken}
+    folders: dict[Path, Series] = {judging.home(entry.files[0]): entry for entry in broken}
     judged = []
     for entry in series:
-        near = next((folders[p.parent] for p in entry.files if p.parent in folders), None)
+        homes = map(judging.home, entry.files if folders else ())
+        near = next((folders[home] for home in homes if home in folders), None)
         if near and not entry.code:
             reason = f"a file beside the slices, perhaps one of them, is unusable: {near.reason}"
             entry = replace(entry, code=near.code, reason=reason)
@@ -215,13 +225,21 @@ def _condemned(series: Sequence[Series], broken: Sequence[Series]) -> list[Serie
 def _unique_keys(series: Sequence[Series]) -> list[Series]:
     """Number the keys that several entries share: one UID in two studies, or for CT and others."""
     shared = {key for key, count in Counter(entry.key for entry in series).items() if count > 1}
-    # The accepted one first, so that what lies beside a scan does not change the scan's id.
     turns: Counter[str] = Counter()
     numbered = []
-    for entry in sorted(series, key=lambda entry: (entry.code != "", entry.files)):
+    for entry in sorted(series, key=_turn):
         turn = turns[entry.key]
         turns[entry.key] += 1
         if entry.key in shared and turn:
             entry = replace(entry, key=f"{entry.key}#{turn}")
         numbered.append(entry)
     return numbered
+
+
+def _turn(entry: Series) -> tuple[object, ...]:
+    """The order of entries that share a key: the same wherever their files lie.
+
+    The accepted one first, so that what lies beside a scan does not change the scan's id.
+    """
+    named = sorted((item.patient_key, item.study_uid, item.sop_uid) for item in entry.slices)
+    return entry.code != "", named[:1], len(named), entry.files

@@ -8,18 +8,17 @@ from itertools import chain
 from pydicom.dataset import Dataset
 
 from liverseg.dicom.image import Slice
-from liverseg.dicom.values import numbers, text, texts, value_of
+from liverseg.dicom.values import number, numbers, text, texts, value_of
 from liverseg.errors import ScanRejected
 
-MAX_FRAMES = 20_000  # as slices in a series (intake.md)
 
-
-def frames_of(whole: Slice, dataset: Dataset) -> list[Slice]:
+def frames_of(whole: Slice, dataset: Dataset, most: int) -> list[Slice]:
     """Every frame with its own position and rescale (PS3.3 C.7.6.16).
 
     Args:
         whole: what the file says of all frames.
         dataset: the header of the file.
+        most: frames that are not too many.
 
     Returns:
         One image a frame, in the order of the file.
@@ -31,8 +30,8 @@ def frames_of(whole: Slice, dataset: Dataset) -> list[Slice]:
     count = whole.frames or 0
     shared = value_of(dataset, "SharedFunctionalGroupsSequence") or []
     per_frame = value_of(dataset, "PerFrameFunctionalGroupsSequence") or []
-    if count > MAX_FRAMES:
-        raise ScanRejected("TOO_LARGE", f"at most {MAX_FRAMES} frames are read; got {count}")
+    if count > most:
+        raise ScanRejected("TOO_LARGE", f"at most {most} frames are read; got {count}")
     if count < 1 or len(per_frame) != count:
         raise ScanRejected(
             "UNSUPPORTED_MULTIFRAME",
@@ -59,7 +58,6 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
     content = group("FrameContentSequence")
     spacing = numbers(measures, "PixelSpacing", 2)
     thickness = numbers(measures, "SliceThickness", 1)
-    slope, intercept = numbers(values, "RescaleSlope", 1), numbers(values, "RescaleIntercept", 1)
     kind = group("CTImageFrameTypeSequence")
     technique = texts(kind, "VolumeBasedCalculationTechnique")
     frame_type = texts(kind, "FrameType")
@@ -78,8 +76,8 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
         orientation=numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         position=numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
         thickness_mm=thickness[0] if thickness else None,
-        slope=slope[0] if slope else None,
-        intercept=intercept[0] if intercept else None,
+        slope=number(values, "RescaleSlope"),
+        intercept=number(values, "RescaleIntercept"),
         rescale_type=text(values, "RescaleType"),
         phase=(acquisition, "/".join(chain(filter(None, stack))), kernel, kvp, when, ""),
     )

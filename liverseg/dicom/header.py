@@ -16,68 +16,33 @@ from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from liverseg.dicom.deflate import inflated
 from liverseg.dicom.image import Layout, Pixels, Slice
-from liverseg.dicom.plain import PlainHeader, Unusual, Wanted, plain_header
-from liverseg.dicom.values import PARSE_ERRORS, numbers, phase_values, text, texts, whole_number
+from liverseg.dicom.plain import PlainHeader, Unusual, plain_header
+from liverseg.dicom.sniff import PREAMBLE_BYTES
+from liverseg.dicom.values import (
+    HINT_KEYWORDS,
+    PARSE_ERRORS,
+    ascii_text,
+    number,
+    numbers,
+    phase_values,
+    text,
+    texts,
+    value_of,
+    whole_number,
+)
+from liverseg.dicom.wanted import HEADER_TAGS, PLAIN_KEYWORDS
 from liverseg.errors import ScanRejected
+from liverseg.sizes import ORDINARY_SIZES, Sizes
 
-PREAMBLE_BYTES = 128  # PS3.10 7.1: 128 bytes, then the letters DICM
-FIRST_GROUPS = (b"\x08\x00", b"\x02\x00")  # of a data set without a preamble, little endian
-FIRST_GROUPS_BIG = (b"\x00\x08", b"\x00\x02")
-MAX_FILE_BYTES = 4 << 30  # intake.md: too large
 UNDEFINED_LENGTH = 0xFFFFFFFF
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE_SYNTAXES = frozenset((IMPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.1", BIG_ENDIAN))
 
-_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_KEYWORDS = (
-    "ImageType",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "AcquisitionDate",
-    "ContentDate",
-    "AcquisitionTime",
-    "ContentTime",
-    "AcquisitionDateTime",
-    "Modality",
-    "PatientID",
-    "KVP",
-    "ConvolutionKernel",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "AcquisitionNumber",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "FrameOfReferenceUID",
-    "TemporalPositionIdentifier",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "RescaleIntercept",
-    "RescaleSlope",
-    "RescaleType",
-    "LossyImageCompression",
-    "InstanceNumber",
-    "ImagesInAcquisition",
-    "VolumeBasedCalculationTechnique",
-    "SliceThickness",
-)
-HEADER_TAGS = [Tag(keyword) for keyword in (*_KEYWORDS, *_GROUPS)]
-PLAIN_KEYWORDS = Wanted(_KEYWORDS)
 HEAD_BYTES = (16 << 10, 1 << 20)  # what is read of a file at first, and when that is too little
 
 
@@ -104,47 +69,56 @@ def quiet_pydicom() -> Iterator[None]:
                 logger.disabled = disabled
 
 
-def looks_like_dicom(head: bytes) -> bool:
-    """Whether the first 132 or more bytes of a file are those of DICOM, with a preamble or not."""
-    if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
-        return True
-    if len(head) < 16 or head[:2] not in (*FIRST_GROUPS, *FIRST_GROUPS_BIG):
-        return False
-    order = "<" if head[:2] in FIRST_GROUPS else ">"
-    element, length = struct.unpack(f"{order}HL", head[2:8])
-    explicit = head[4:6] in (b"UL", b"UI", b"CS", b"SH", b"LO", b"OB", b"DA", b"TM")
-    # The first elements of these groups are short: text that begins with a control byte is not.
-    return element <= 0x0070 and (explicit or length <= 128)
+def ordinary_image(path: Path, sizes: Sizes = ORDINARY_SIZES) -> Slice | None:
+    """The image of a file with an ordinary header, as nearly all are; pydicom is not asked.
+
+    Args:
+        path: a file whose head `looks_like_dicom`.
+        sizes: what is too large.
+
+    Returns:
+        The image, or None when the header is not an ordinary one: `read_header` reads it then.
+
+    Raises:
+        ScanRejected: TOO_LARGE, or UNREADABLE when the operating system does not let us read the
+            file.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > sizes.file_bytes:
+                raise ScanRejected("TOO_LARGE", f"files up to {sizes.file_bytes} bytes are read")
+            plain = _plain_header(file)
+    except OSError as error:
+        raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
+    return None if plain is None else _plain_slice(plain, path, size)
 
 
-def read_header(path: Path) -> tuple[Slice, Dataset | None]:
+def read_header(path: Path, sizes: Sizes = ORDINARY_SIZES) -> tuple[Slice, Dataset | None]:
     """The header of one DICOM file; call it inside `quiet_pydicom`.
 
     Args:
         path: a file whose head `looks_like_dicom`.
+        sizes: what is too large.
 
     Returns:
         The image, without what a multi-frame file says per frame, and for a file that may be one
         the data set it came from.
 
     Raises:
-        ScanRejected: CORRUPT when the header cannot be parsed, UNREADABLE when the operating
-            system does not let us read the file.
+        ScanRejected: as `ordinary_image`; CORRUPT when the header cannot be parsed.
     """
+    ordinary = ordinary_image(path, sizes)
+    if ordinary is not None:
+        return ordinary, None
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_FILE_BYTES:
-                raise ScanRejected("TOO_LARGE", f"files up to {MAX_FILE_BYTES} bytes are read")
-            plain = _plain_header(file)
-        if plain is not None:
-            return _plain_slice(plain, path, size), None
         with path.open("rb") as buffered:
-            unpacked = inflated(buffered)
+            unpacked = inflated(buffered, sizes.ratio)
             buffered.seek(0)
             item, dataset = _read_header(unpacked or buffered, path)
         if unpacked:  # its pixels have no place in the file
-            layout = replace(item.layout, offset=None)
+            known = len(unpacked.getbuffer())
+            layout = replace(item.layout, offset=None, start=None, inflated_bytes=known)
             item = replace(item, transfer_syntax=DEFLATED, layout=layout)
         return item, dataset
     except OSError as error:
@@ -168,7 +142,7 @@ def _plain_header(file: FileIO) -> PlainHeader | None:
 
 def _plain_slice(plain: PlainHeader, path: Path, size: int) -> Slice:
     """The image of an ordinary header."""
-    place: tuple[int | None, int | None] = (None, None)
+    place: tuple[int | None, int | None] = (plain.pixel_offset, None)
     pixels: Pixels = "whole"
     if plain.pixel_length != UNDEFINED_LENGTH:
         place = plain.pixel_offset, plain.pixel_length
@@ -212,7 +186,7 @@ def _pixel_data(file: BinaryIO, dataset: Dataset) -> tuple[Pixels, tuple[int | N
     start += head_bytes
     size = file.seek(0, os.SEEK_END)
     if length == UNDEFINED_LENGTH:
-        return "whole", (None, None)
+        return "whole", (start, None)
     return ("whole" if start + length <= size else "short"), (start, length)
 
 
@@ -228,7 +202,6 @@ def _slice(
     thickness = numbers(dataset, "SliceThickness", 1)
     syntax, meta_class = meta
     patient = text(dataset, "PatientID")
-    slope, intercept = numbers(dataset, "RescaleSlope", 1), numbers(dataset, "RescaleIntercept", 1)
     return Slice(
         path=path,
         frame=None,
@@ -248,23 +221,29 @@ def _slice(
         spacing_mm=(spacing[1], spacing[0]) if spacing else None,
         orientation=numbers(dataset, "ImageOrientationPatient", 6),
         position=numbers(dataset, "ImagePositionPatient", 3),
-        slope=slope[0] if slope else None,
-        intercept=intercept[0] if intercept else None,
+        slope=number(dataset, "RescaleSlope"),
+        intercept=number(dataset, "RescaleIntercept"),
         rescale_type=text(dataset, "RescaleType"),
         phase=phase_values(dataset),
         lossy=text(dataset, "LossyImageCompression") == "01",
         frames=whole_number(dataset, "NumberOfFrames"),
         pixels=pixels,
-        layout=_layout(dataset, place if syntax in NATIVE_SYNTAXES else (None, None)),
+        layout=_layout(dataset, place, syntax in NATIVE_SYNTAXES),
         instance=whole_number(dataset, "InstanceNumber"),
         acquired=whole_number(dataset, "ImagesInAcquisition"),
         thickness_mm=thickness[0] if thickness else None,
         samples=whole_number(dataset, "SamplesPerPixel"),
+        modality_lut=bool(value_of(dataset, "ModalityLUTSequence")),
+        description=ascii_text(dataset, "SeriesDescription"),
+        hints=tuple(ascii_text(dataset, keyword) for keyword in HINT_KEYWORDS),
     )
 
 
-def _layout(dataset: Dataset | PlainHeader, place: tuple[int | None, int | None]) -> Layout:
+def _layout(
+    dataset: Dataset | PlainHeader, place: tuple[int | None, int | None], native: bool
+) -> Layout:
     """The layout of the stored values; 0 where the file does not say."""
+    start, length = place
     allocated = whole_number(dataset, "BitsAllocated") or 0
     stored = whole_number(dataset, "BitsStored") or allocated
     high_bit = whole_number(dataset, "HighBit")
@@ -274,13 +253,14 @@ def _layout(dataset: Dataset | PlainHeader, place: tuple[int | None, int | None]
     if padding is not None:
         ends = (padding, padding if limit is None else limit)
     return Layout(
-        offset=place[0],
-        length=place[1],
+        offset=start if native and length is not None else None,
+        length=length if native else None,
         rows=whole_number(dataset, "Rows") or 0,
         columns=whole_number(dataset, "Columns") or 0,
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=stored - 1 if high_bit is None else high_bit,
-        signed=whole_number(dataset, "PixelRepresentation") == 1,
+        signed={0: False, 1: True, None: None}.get(whole_number(dataset, "PixelRepresentation")),
         padding=(min(ends), max(ends)) if ends else None,
+        start=start,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Pixels = Literal["whole", "absent", "short"]
 
@@ -21,8 +21,11 @@ class Layout:
         bits_allocated: of a stored value.
         bits_stored: of a stored value, the others may hold anything.
         high_bit: the highest of the stored bits.
-        signed: two's complement.
+        signed: two's complement; None where the file does not say.
         padding: stored values, lowest and highest, that mean "no data"; None when not given.
+        start: where the value of the pixel data starts in the file, compressed or not; None where
+            it has no place in the file.
+        inflated_bytes: of the whole file when it is deflated, else 0.
     """
 
     offset: int | None
@@ -32,8 +35,10 @@ class Layout:
     bits_allocated: int
     bits_stored: int
     high_bit: int
-    signed: bool
+    signed: bool | None
     padding: tuple[int, int] | None
+    start: int | None = None
+    inflated_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,4 +76,30 @@ class Slice:
     acquired: int | None = None  # ImagesInAcquisition
     samples: int | None = None  # SamplesPerPixel
     thickness_mm: float | None = None
+    modality_lut: bool = False  # stored values become others by a table, not by a rescale
+    description: str = ""  # SeriesDescription, ASCII only; may hold a name: never shown
+    hints: tuple[str, ...] = ()  # values of HINT_KEYWORDS; never shown
     refused: tuple[str, str] | None = None  # code and reason that condemn the series
+
+
+def as_json(item: Slice) -> dict[str, Any]:
+    """The slice in types that JSON has, without its path."""
+    values = asdict(item)
+    del values["path"]
+    return values
+
+
+def from_json(values: dict[str, Any], path: Path) -> Slice:
+    """What `as_json` gave, sent as JSON, which has lists for tuples.
+
+    Raises:
+        KeyError: a field is missing.
+    """
+    named = {field.name: _tuples(values[field.name]) for field in fields(Slice)[1:]}
+    layout = {field.name: _tuples(values["layout"][field.name]) for field in fields(Layout)}
+    return Slice(path=path, **(named | {"layout": Layout(**layout)}))
+
+
+def _tuples(value: Any) -> Any:
+    """A value with tuples for lists."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -20,7 +20,7 @@ from liverseg.dicom.geometry import (
     uneven_positions,
 )
 from liverseg.dicom.image import Slice
-from liverseg.dicom.kind import is_localizer, is_page, is_projection, is_reformatted
+from liverseg.dicom.kind import is_localizer, is_map, is_page, is_projection, is_reformatted
 from liverseg.dicom.numbering import numbering_notes, thinned_notes
 from liverseg.dicom.pixels import (
     LOSSY_SYNTAXES,
@@ -28,12 +28,12 @@ from liverseg.dicom.pixels import (
     require_decoder,
     stored_dtype,
 )
+from liverseg.dicom.rescale import require_one_rescale
 from liverseg.dicom.split import MIN_SLICES, by_frame_of_reference, parts_of
 from liverseg.dicom.values import counted
 from liverseg.errors import ScanRejected
+from liverseg.sizes import Sizes
 
-MAX_SLICES = 20_000
-MAX_VOXELS = 1 << 31
 SPACING_TOLERANCE = 1e-3  # relative, between the pixel spacings of one series
 ORIENTATION_DIGITS = 3  # decimals that tell one orientation from another
 MAX_EXCESS_BYTES = 4096  # of native pixel data beyond the matrix, and less than the matrix again
@@ -49,12 +49,13 @@ class Judged:
     notes: tuple[str, ...]
 
 
-def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
+def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes) -> list[Judged]:
     """Judge the CT images of one series; call it inside `quiet_pydicom`.
 
     Args:
         slices: images of CT classes under one series UID, in the order of their files.
         irregular: accept uneven spacing.
+        sizes: what is too large.
 
     Returns:
         One entry a volume, accepted or refused; one in all when the series is refused as a whole.
@@ -84,16 +85,18 @@ def judge(slices: Sequence[Slice], irregular: bool = False) -> list[Judged]:
     notes.extend(numbering_notes(slices))
     if len(parts) > 1:
         notes.append(f"one of {len(parts)} volumes under one SeriesInstanceUID")
-    return [_judged_part(part, notes, irregular) for part in parts]
+    return [_judged_part(part, notes, irregular, sizes) for part in parts]
 
 
-def _judged_part(part: Sequence[Slice], notes: Sequence[str], irregular: bool) -> Judged:
+def _judged_part(
+    part: Sequence[Slice], notes: Sequence[str], irregular: bool, sizes: Sizes
+) -> Judged:
     """The verdict on slices that should be one volume."""
     part = sorted_by_position(part)
     try:
         _require_one_matrix(part)
-        _require_size(part)
-        _require_one_rescale(part)
+        _require_size(part, sizes)
+        require_one_rescale(part)
         require_even_gaps(part, irregular)
         for index, item in enumerate(part):
             require_decoder(item)
@@ -117,6 +120,11 @@ def _require_images(slices: Sequence[Slice]) -> None:
                 "UNSUPPORTED_MULTIFRAME",
                 f"a CT image should be one frame; got {item.frames} without a place for each",
             )
+    maps = sum(map(is_map, slices))
+    if maps:
+        raise ScanRejected(
+            "HU_IMPLAUSIBLE", f"values should be HU; {maps} images are maps of something else"
+        )
     projections = sum(map(is_projection, slices))
     if projections:
         raise ScanRejected(
@@ -224,21 +232,7 @@ def _require_one_matrix(slices: Sequence[Slice]) -> None:
                 )
 
 
-def _require_one_rescale(slices: Sequence[Slice]) -> None:
-    """Refuse a rescale that some slices lack, or that makes every value the same."""
-    undeclared = [item.slope is None or item.intercept is None for item in slices]
-    for index, item in enumerate(slices):
-        name = slice_name(item.path, index, len(slices))
-        if item.slope == 0:
-            raise ScanRejected("NO_RESCALE", f"RescaleSlope should not be 0; it is in {name}")
-        if undeclared[index] and not all(undeclared):
-            raise ScanRejected(
-                "NO_RESCALE",
-                f"RescaleSlope and RescaleIntercept should be given in all slices; not in {name}",
-            )
-
-
-def _require_size(slices: Sequence[Slice]) -> None:
+def _require_size(slices: Sequence[Slice], sizes: Sizes) -> None:
     """Refuse a volume that is too small or too large."""
     count = len(slices)
     if count < MIN_SLICES:
@@ -248,11 +242,11 @@ def _require_size(slices: Sequence[Slice]) -> None:
     layout = slices[0].layout
     if min(layout.rows, layout.columns) < 1:
         raise ScanRejected("CORRUPT", "rows and columns should be positive")
-    if count > MAX_SLICES:
-        raise ScanRejected("TOO_LARGE", f"at most {MAX_SLICES} slices are read; got {count}")
+    if count > sizes.slices:
+        raise ScanRejected("TOO_LARGE", f"at most {sizes.slices} slices are read; got {count}")
     voxels = count * layout.rows * layout.columns
-    if voxels > MAX_VOXELS:
-        raise ScanRejected("TOO_LARGE", f"at most {MAX_VOXELS} voxels are read; got {voxels}")
+    if voxels > sizes.voxels:
+        raise ScanRejected("TOO_LARGE", f"at most {sizes.voxels} voxels are read; got {voxels}")
 
 
 def _remarks(slices: Sequence[Slice]) -> list[str]:

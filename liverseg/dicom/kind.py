@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 from liverseg.dicom.image import Slice
@@ -16,8 +17,17 @@ PROJECTION_PAIRS = frozenset(
 )
 # Of derived images: what was taken of several values (PS3.3 C.8.16.1.4).
 EXTREMES = frozenset(("MAXIMUM", "MINIMUM"))
+# Words of SeriesDescription that say projection where ImageType says no more than derived.
+DESCRIBED_WORDS = frozenset(("MIP", "MIPS", "MINIP", "MAXIP", "THICKMIP", "VRT"))
+# Values of ImageType of what is computed from several energies or times and is no HU
+# (PS3.3 C.8.15.2.1.1, multi-energy and perfusion).
+MAP_VALUES = frozenset(
+    ("MAT_SPECIFIC", "MAT_FRACTIONAL", "MAT_VALUE_BASED", "EFF_ATOMIC_NUM", "ELECTRON_DENSITY")
+    + ("CBF", "CBV", "MTT", "TTP", "TMAX", "PERMEABILITY")
+)
 REFORMAT_WORDS = frozenset(("MPR", "REFORMATTED", "CPR"))
 PAGE_WORDS = frozenset(("SCREEN", "OTHER", "DOSE", "PROTOCOL"))
+NO_WORD = re.compile(r"[^A-Z0-9]+")
 GREY = ("MONOCHROME1", "MONOCHROME2", "")
 
 
@@ -30,7 +40,15 @@ def is_projection(item: Slice) -> bool:
     """Whether ImageType says that a slab was projected onto the image."""
     words = _words(item)
     derived = words[:1] == ["DERIVED"] and EXTREMES.intersection(words)
-    return bool(derived or PROJECTION_WORDS.intersection(words) or _pairs(words))
+    described = words[:2] == ["DERIVED", "SECONDARY"] and DESCRIBED_WORDS.intersection(
+        NO_WORD.split(item.description.upper())
+    )
+    return bool(derived or described or PROJECTION_WORDS.intersection(words) or _pairs(words))
+
+
+def is_map(item: Slice) -> bool:
+    """Whether ImageType says that the values are no HU: a material, a number, a flow."""
+    return bool(MAP_VALUES.intersection(value.upper() for value in item.image_type))
 
 
 def is_reformatted(item: Slice) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 
 from liverseg.dicom.deflate import inflated
+from liverseg.dicom.fragments import fragments_of, require_offsets
 from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES
 from liverseg.dicom.image import Layout, Slice
 from liverseg.dicom.stream import require_stream
-from liverseg.dicom.values import PARSE_ERRORS, standard_name
+from liverseg.dicom.values import PARSE_ERRORS, standard_name, value_of
 from liverseg.errors import ScanRejected
 
 # Which decoder reads which compression, and the package it comes from. GDCM for JPEG lossless:
@@ -35,6 +37,7 @@ DECODERS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(JPEG_2000, ("pylibjpeg", "pylibjpeg-openjpeg")),
     RLE: ("pydicom", "pydicom"),
 }
+STANDARD_UID = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){1,3}")  # newer than pydicom's list
 BYTE_BITS = 8
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
@@ -52,7 +55,8 @@ def require_decoder(item: Slice) -> None:
     if transfer_syntax in NATIVE_SYNTAXES or transfer_syntax == DEFLATED:
         return
     # A UID of the standard's own: any other may hold something of a hospital.
-    shown = transfer_syntax if standard_name(transfer_syntax) else "a private one"
+    of_standard = STANDARD_UID.fullmatch(transfer_syntax)
+    shown = transfer_syntax if of_standard or standard_name(transfer_syntax) else "a private one"
     if transfer_syntax not in DECODERS:
         raise ScanRejected(
             "UNSUPPORTED_TRANSFER_SYNTAX",
@@ -114,6 +118,8 @@ def stored_dtype(layout: Layout, name: str) -> np.dtype[Any]:
             f"bits allocated, stored and high bit should fit each other; got {allocated}, "
             f"{stored} and {layout.high_bit} in {name}",
         )
+    if layout.signed is None:
+        raise ScanRejected("CORRUPT", f"values should be signed or unsigned; {name} does not say")
     return np.dtype(f"{'i' if layout.signed else 'u'}{allocated // 8}")
 
 
@@ -147,11 +153,11 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
     if item.transfer_syntax in NATIVE_SYNTAXES:
         raise ScanRejected("CORRUPT", f"{name} claims native pixels but holds encapsulated ones")
     try:
-        dataset = opened.get(item.path) or data_set(item)
+        dataset = opened.get(item.path)
+        if dataset is None:
+            dataset = _with_sound_offsets(data_set(item), item, name)
         if item.frame is not None:
             opened[item.path] = dataset
-        if "PixelData" not in dataset:
-            raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}")
         if item.transfer_syntax == DEFLATED:
             return _inflated_frame(item, dataset, name)
         decoded = _decoded_frame(item, dataset, name)
@@ -164,10 +170,25 @@ def _decode(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[Any]
     return decoded
 
 
+def _with_sound_offsets(dataset: Dataset, item: Slice, name: str) -> Dataset:
+    """The data set, its offset tables checked; that of a single frame says nothing and goes."""
+    if "PixelData" not in dataset:
+        raise ScanRejected("TRUNCATED", f"the pixel data should be whole in {name}")
+    if item.transfer_syntax == DEFLATED:
+        return dataset
+    found, frames = fragments_of(dataset.PixelData), item.frames or 1
+    if frames > 1:
+        require_offsets(found, value_of(dataset, "ExtendedOffsetTable") or b"", frames, name)
+    elif found.table not in ((), (0,)) and found.contents:
+        dataset.PixelData = encapsulate([b"".join(found.contents)], has_bot=False)
+    return dataset
+
+
 def data_set(item: Slice) -> Dataset:
     """The whole data set of a file; its pixel data still compressed."""
     with item.path.open("rb") as file:
-        unpacked = inflated(file) if item.transfer_syntax == DEFLATED else None
+        known = item.layout.inflated_bytes
+        unpacked = inflated(file, 1, known) if item.transfer_syntax == DEFLATED else None
         file.seek(0)
         return pydicom.dcmread(unpacked or file, force=True)
 

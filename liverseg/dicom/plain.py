@@ -26,6 +26,7 @@ MAX_NESTING = 16  # sequences in sequences
 _META_GROUP = 0x0002
 _PIXEL_GROUP = 0x7FE0
 _PIXEL_DATA = 0x7FE00010
+_MODALITY_LUT = 0x00283000  # a sequence that says what stored values mean: not ordinary
 _FUNCTIONAL_GROUPS = 0x52009229  # from here on a multi-frame header: not ordinary
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _SYNTAX_TAG, _CLASS_TAG = 0x00020010, 0x00020002
@@ -70,9 +71,11 @@ class Wanted:
 
     Args:
         keywords: of the standard, top level, of text types or US or "US or SS".
+        loose: those of which only what is ASCII matters.
     """
 
-    def __init__(self, keywords: tuple[str, ...]) -> None:
+    def __init__(self, keywords: tuple[str, ...], loose: tuple[str, ...] = ()) -> None:
+        self.loose = frozenset(loose)
         types = {int(Tag(keyword)): (keyword, dictionary_VR(keyword)) for keyword in keywords}
         self.types: Mapping[int, tuple[str, str]] = MappingProxyType(types)
 
@@ -96,7 +99,9 @@ def plain_header(head: bytes, wanted: Wanted) -> PlainHeader:
         start, syntax, meta_class = _meta(head)
         implicit = syntax == IMPLICIT_LITTLE_ENDIAN
         raw, offset, length = _elements(head, start, wanted, not implicit)
-        values = {name: _value(kind, data) for name, (kind, data) in raw.items()}
+        values = {
+            name: _value(kind, data, name in wanted.loose) for name, (kind, data) in raw.items()
+        }
     except (struct.error, UnicodeDecodeError) as error:
         raise Unusual from error
     return PlainHeader(values, syntax, meta_class, offset, length, (implicit, True))
@@ -156,6 +161,8 @@ def _elements(head: bytes, position: int, wanted: Wanted, explicit: bool) -> tup
                 return raw, start, length
             if tag <= last or group == _PIXEL_GROUP or tag == _FUNCTIONAL_GROUPS:
                 raise Unusual
+        if tag == _MODALITY_LUT and length:
+            raise Unusual
         last = tag
         if length == UNDEFINED_LENGTH:
             if type_ not in (b"SQ", b""):
@@ -212,7 +219,7 @@ def _after_item(head: bytes, position: int, explicit: bool, depth: int) -> int:
             position = start + length
 
 
-def _value(kind: str, data: bytes) -> str | list[str] | int | None:
+def _value(kind: str, data: bytes, loose: bool) -> str | list[str] | int | None:
     """A value as pydicom gives it."""
     if not data:
         return None
@@ -221,9 +228,9 @@ def _value(kind: str, data: bytes) -> str | list[str] | int | None:
             raise Unusual
         # Of the sign only the bits matter: values are compared modulo their size.
         return int.from_bytes(data, "little", signed=kind == "SS")
-    text = data.decode("ascii")
-    if "\x1b" in text:  # another character set begins
+    text = data.decode("ascii", "ignore" if loose else "strict")
+    if "\x1b" in text and not loose:  # another character set begins
         raise Unusual
-    if kind == "IS" and not text.strip(" \0").lstrip("+-").isdigit():
+    if kind == "IS" and not loose and not text.strip(" \0").lstrip("+-").isdigit():
         raise Unusual
     return text.split("\\") if "\\" in text else text

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 
 from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm
 from liverseg.dicom.image import Slice
-from liverseg.dicom.values import PART_KEYWORDS, PHASE_KEYWORDS
+from liverseg.dicom.values import HINT_KEYWORDS, PART_KEYWORDS, PHASE_KEYWORDS
 from liverseg.errors import ScanRejected
 
 MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
 INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier", "Acquisition")
 THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
+
+
+SPACING_DIGITS = 4  # of mm
+HINT_DIGITS = 2
+Key = Callable[[Slice], object]
 
 
 def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:
@@ -51,10 +58,10 @@ def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:
 def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Split a series that holds several volumes.
 
-    Reconstructions (kernel, kVp) are always split, and acquisitions and phases that interleave
-    unless together they lie slice by slice; otherwise only when positions repeat. Times that run
-    on from slice to slice are no reason: by time, the first image of every position makes the
-    first part, and so on, when the parts follow one another.
+    Reconstructions (kernel, kVp) are always split, and acquisitions, phases and what else names a
+    volume where they interleave, unless together they lie slice by slice; otherwise only when
+    positions repeat. Times that run on from slice to slice are no reason: by time, the first image
+    of every position makes the first part, and so on, when the parts follow one another.
 
     Args:
         slices: with positions, of one orientation.
@@ -69,10 +76,12 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
         if len(by_value) > 1:
             return [part for group in by_value for part in parts_of(group)]
-    for index in map(PHASE_KEYWORDS.index, INTERLEAVING_KEYWORDS):
-        by_value = _by_value(slices, index)
-        if len(by_value) > 1 and _interleave(by_value) and not _is_contiguous(slices):
-            return [part for group in by_value for part in parts_of(group)]
+    if len(slices) >= 2 * MIN_SLICES and not _is_contiguous(slices):
+        hinted = (_grouped(slices, key, blank_joins=True) for key in HINTS)
+        named = (_by_value(slices, PHASE_KEYWORDS.index(name)) for name in INTERLEAVING_KEYWORDS)
+        for groups in chain(named, hinted):
+            if len(groups) > 1 and _interleave(groups):
+                return [part for group in groups for part in parts_of(group)]
 
     heights = heights_mm(slices)
     places = _place_numbers(heights)
@@ -83,11 +92,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         by_value = _by_value(slices, index)
         if len(by_value) > 1 and all(_is_single(group) for group in by_value):
             return by_value
-    by_type = defaultdict(list)  # energies that were computed differ in nothing else
-    for item in slices:
-        by_type[item.image_type].append(item)
-    if len(by_type) > 1 and all(map(_is_single, by_type.values())):
-        return [by_type[image_type] for image_type in sorted(by_type)]
+    for groups in _by_what_else_differs(slices):
+        if len(groups) > 1 and all(map(_is_single, groups)):
+            return groups
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
         by_time = _by_time(slices, places.tolist(), index)
         if by_time:
@@ -99,6 +106,62 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         f"every position should hold one slice; {most} at {where:.3f} mm above the lowest, and "
         "no acquisition, phase, kernel, kVp, type or time tells them apart",
     )
+
+
+def _by_what_else_differs(slices: Sequence[Slice]) -> Iterator[list[list[Slice]]]:
+    """Ways to part slices whose acquisition and phase do not: each alone, then all together."""
+    parting: list[Key] = []
+    for key in (*PARTS, _image_type, _field_of_view, *HINTS):
+        groups = _grouped(slices, key)
+        yield groups
+        # What has a value of its own for some slices parts no volumes.
+        if len(groups) > 1 and min(map(len, groups)) >= MIN_SLICES:
+            parting.append(key)
+    yield _grouped(slices, lambda item: tuple(key(item) for key in parting))
+
+
+def _grouped(slices: Sequence[Slice], key: Key, *, blank_joins: bool = False) -> list[list[Slice]]:
+    """The slices by a value, in the order of the values.
+
+    Args:
+        slices: any.
+        key: gives the value.
+        blank_joins: a slice without the value goes with the others where they have only one.
+    """
+    groups: dict[object, list[Slice]] = defaultdict(list)
+    for item in slices:
+        groups[key(item)].append(item)
+    if blank_joins and len(groups) == 2 and "" in groups:
+        return [list(slices)]
+    # Alike in type nearly always: numbers in their order, or texts.
+    alike = len({type(value) for value in groups}) == 1
+    ranked: list[Any] = list(groups)
+    return [groups[value] for value in (sorted(ranked) if alike else sorted(ranked, key=str))]
+
+
+def _image_type(item: Slice) -> object:
+    """Energies that were computed differ in nothing else."""
+    return item.image_type
+
+
+def _field_of_view(item: Slice) -> object:
+    """Reconstructions of one acquisition may differ in nothing else."""
+    spacing = tuple(round(value, SPACING_DIGITS) for value in item.spacing_mm or ())
+    return (*spacing, item.layout.rows, item.layout.columns)
+
+
+def _hint(number: int, item: Slice) -> object:
+    """A value of HINT_KEYWORDS, numbers to HINT_DIGITS."""
+    text = item.hints[number] if item.hints else ""
+    try:
+        return round(float(text), HINT_DIGITS)
+    except (ValueError, OverflowError):
+        return text
+
+
+def _part(number: int, item: Slice) -> object:
+    """A value of PART_KEYWORDS."""
+    return _natural(item.phase[number])
 
 
 def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
@@ -179,3 +242,7 @@ def _by_time(slices: Sequence[Slice], places: Sequence[int], index: int) -> list
     times = [[item.phase[index] for item in part] for part in rounds]
     apart = all(max(a) < min(b) for a, b in pairwise(times))
     return rounds if apart and all(len(part) >= MIN_SLICES for part in rounds) else []
+
+
+PARTS: tuple[Key, ...] = tuple(partial(_part, number) for number in range(len(PART_KEYWORDS)))
+HINTS: tuple[Key, ...] = tuple(partial(_hint, number) for number in range(len(HINT_KEYWORDS)))

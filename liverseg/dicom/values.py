@@ -19,6 +19,20 @@ PART_KEYWORDS = (
     "ConvolutionKernel",
     "KVP",
 )
+# What may differ between two volumes where none of those does; looked at where positions repeat.
+HINT_KEYWORDS = (
+    "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+    "ContrastBolusAgent",
+    "SliceThickness",
+    "ReconstructionDiameter",
+    "FilterType",
+    "SeriesNumber",
+    "SeriesDescription",
+    "ProtocolName",
+    "ImageComments",
+    "SeriesTime",
+)
 TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time, or ...DateTime
 # PS3.3 C.7.3.1.1.1, what lies in folders with CT.
 MODALITIES = frozenset(
@@ -89,6 +103,14 @@ def numbers(dataset: Elements, keyword: str, count: int) -> tuple[float, ...] | 
     return found if len(found) == count and all(map(math.isfinite, found)) else None
 
 
+def number(dataset: Elements, keyword: str) -> float | None:
+    """The element's one number; None when absent, NaN when it is there and is no such number."""
+    if not any(texts(dataset, keyword)):
+        return None
+    found = numbers(dataset, keyword, 1)
+    return found[0] if found else math.nan
+
+
 def whole_number(dataset: Elements, keyword: str) -> int | None:
     """The element's whole number; None when absent or no number."""
     value = value_of(dataset, keyword)
@@ -109,6 +131,11 @@ def phase_values(dataset: Elements) -> tuple[str, ...]:
         date, time = text(dataset, f"{keyword}Date"), text(dataset, f"{keyword}Time")
         times.append(f"{date}{time}" if time else text(dataset, f"{keyword}DateTime"))
     return (*parts, *times)
+
+
+def ascii_text(dataset: Elements, keyword: str) -> str:
+    """The element's text without what is no ASCII: alike however its character set is read."""
+    return text(dataset, keyword).encode("ascii", "ignore").decode().strip()
 
 
 def counted(count: int, one: str, several: str) -> str:

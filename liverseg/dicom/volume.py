@@ -17,19 +17,22 @@ from liverseg.dicom.image import Layout, Slice
 from liverseg.dicom.native import is_native, read_native
 from liverseg.dicom.pixels import read_stored
 from liverseg.errors import ScanRejected
+from liverseg.hounsfield import (
+    HU_MAX,
+    HU_MIN,
+    PLAUSIBLE_AIR_HU,
+    counted,
+    is_off_by_1024,
+    looks_like_hu,
+    some_slices,
+)
 
-HU_MIN, HU_MAX = -32768, 32767  # int16
 AIR_HU = -1024  # what "no data" becomes when its own value does not fit int16
+# Padding that is brighter than any soft tissue: what is darker may be a value of tissue, too, which
+# some programs give for padding that is nowhere in the images.
+BRIGHT_PADDING_HU = 1000
 TILT_NOTED_DEGREES = 0.1
 READERS = 4  # files read at one time; more gain nothing on a local disk
-# What uncalibrated values must show to be taken as HU all the same (intake.md: no rescale).
-PLAUSIBLE_AIR_HU = -900
-PLAUSIBLE_LOW_HU = -200
-PLAUSIBLE_LOW_PERCENTILE = 0.5
-PLAUSIBLE_MIN_HU, PLAUSIBLE_MAX_HU = -1100, 3071  # what is outside is padding or metal
-# Corners filled with -1024 are no air: between air and water a body has fat, as much as the
-# percentile says. Values that are off by 1024 have none.
-PLAUSIBLE_FAT_HU = (-200, -20)
 
 
 def read_volume(
@@ -118,6 +121,17 @@ def is_padding(stored: NDArray[Any], item: Slice) -> NDArray[np.bool_]:
     return (stored.astype(np.int64) - low) % modulus <= span
 
 
+def bright_padding(slices: Sequence[Slice]) -> tuple[int, int] | None:
+    """The HU, lowest and highest, of padding that would look like bone or metal; else None.
+
+    Args:
+        slices: of an accepted series; None, too, where their padding becomes different HU.
+    """
+    ranges = {_padding_hu(item) for item in slices}
+    low, end = ranges.pop()
+    return (low, end - 1) if not ranges and BRIGHT_PADDING_HU < low < end else None
+
+
 def _padding_hu(item: Slice) -> tuple[int, int]:
     """The HU that padding has become, and one above; an empty range where there is none."""
     if item.layout.padding is None:
@@ -131,36 +145,23 @@ def _padding_hu(item: Slice) -> tuple[int, int]:
     return int(low), int(high) + 1
 
 
-def _counts(image: NDArray[np.int16]) -> NDArray[np.int64]:
-    """(65536,) how often each int16 is there, from the lowest up.
-
-    Instead of a sort, slice by slice: no copy of the volume.
-    """
-    counts = np.zeros(1 << 16, dtype=np.int64)
-    for index in range(image.shape[2]):
-        unsigned = image[:, :, index].ravel(order="K").view(np.uint16)
-        counts += np.bincount(unsigned, minlength=1 << 16)
-    return np.roll(counts, 1 << 15)
-
-
 def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
-    """Refuse values that are not declared as HU and do not look like it."""
+    """Refuse values that are declared as HU and are not, or are not declared and do not look it."""
     undeclared = any(item.intercept is None or item.slope is None for item in slices)
     other = any(item.rescale_type not in ("", "HU") for item in slices)
-    if not undeclared and not other:
-        return
-    counts = _counts(image)
+    declared = not (undeclared or other)
+    counts = counted(some_slices(image) if declared else image.transpose(2, 0, 1))
     low, high = _padding_hu(slices[0])
     counts[low - HU_MIN : high - HU_MIN] = 0  # no evidence, whatever it says
-    counts = counts[PLAUSIBLE_MIN_HU - HU_MIN : PLAUSIBLE_MAX_HU - HU_MIN + 1]
-    rank = PLAUSIBLE_LOW_PERCENTILE / 100 * counts.sum()
-    below = np.cumsum(counts)
-    air, low_hu, fat = (
-        below[PLAUSIBLE_AIR_HU - PLAUSIBLE_MIN_HU],
-        PLAUSIBLE_MIN_HU + int(np.searchsorted(below, rank)),
-        np.diff(below[[hu - PLAUSIBLE_MIN_HU for hu in PLAUSIBLE_FAT_HU]])[0],
-    )
-    if air > 0 and low_hu < PLAUSIBLE_LOW_HU and fat > rank:
+    if declared:
+        if is_off_by_1024(counts):
+            raise ScanRejected(
+                "HU_IMPLAUSIBLE",
+                "tissue should lie around 0 HU and fat below; it lies around 1024, as if the "
+                "intercept were lost",
+            )
+        return
+    if looks_like_hu(counts):
         return
     what = (
         f"values from {image.min()} to {image.max()} without air below {PLAUSIBLE_AIR_HU} HU "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,35 @@ AIR_HU = -1024  # the lowest HU of a 12 bit CT: intercept of the unsigned encodi
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM PS3.3 C.7.6.2.1.1: the patient's LPS, in mm
 
 
+@dataclass(frozen=True)
+class SeriesHeader:
+    """What the files of a series say of it.
+
+    Attributes:
+        description: SeriesDescription.
+        number: SeriesNumber.
+        study_uid: StudyInstanceUID; a new one when None.
+        series_uid: SeriesInstanceUID, from which those of the images are made; new ones when None.
+        patient_name: PatientName, also hashed into PatientID.
+        localizer: mark the slices as a scout in ImageType.
+    """
+
+    description: str = "CT"
+    number: int = 1
+    study_uid: str | None = None
+    series_uid: str | None = None
+    patient_name: str = "Phantom^Liver"
+    localizer: bool = False
+
+
+ORDINARY_HEADER = SeriesHeader()
+
+
 def write_ct_series(
     image_hu: NDArray[np.int16],
     affine: NDArray[np.float64],
     folder: Path,
-    *,
-    series_description: str = "CT",
-    series_number: int = 1,
-    study_uid: str | None = None,
-    patient_name: str = "Phantom^Liver",
-    localizer: bool = False,
+    header: SeriesHeader = ORDINARY_HEADER,
 ) -> list[Path]:
     """Write an HU volume as CT Image Storage, one explicit little endian file a slice.
 
@@ -36,11 +56,7 @@ def write_ct_series(
         affine: (4, 4) voxel to RAS mm; the third axis may be tilted against the slices (gantry
             tilt), the first two must be at right angles to each other.
         folder: made when missing; files are named IM0001.dcm and so on, in order of Z.
-        series_description: SeriesDescription.
-        series_number: SeriesNumber.
-        study_uid: StudyInstanceUID; a new one when None.
-        patient_name: PatientName, also hashed into PatientID.
-        localizer: mark the slices as a scout in ImageType.
+        header: what the files say of the series.
 
     Returns:
         The files, in order of Z.
@@ -58,12 +74,8 @@ def write_ct_series(
     if abs(along_row @ along_column) > 1e-6 * spacing_mm.prod():
         raise ValueError("rows and columns should be at right angles; the affine shears them")
 
-    common = _series_dataset(study_uid or generate_uid(), patient_name, image_hu)
-    common.SeriesInstanceUID = generate_uid()
-    common.FrameOfReferenceUID = generate_uid()
-    common.SeriesDescription = series_description
-    common.SeriesNumber = series_number
-    common.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if localizer else "AXIAL"]
+    common = _series_dataset(header, image_hu)
+    common.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if header.localizer else "AXIAL"]
     common.PixelSpacing = [_decimal(spacing_mm[1]), _decimal(spacing_mm[0])]
     directions = [*(along_row / spacing_mm[0]), *(along_column / spacing_mm[1])]
     common.ImageOrientationPatient = [_decimal(value) for value in directions]
@@ -78,24 +90,36 @@ def write_ct_series(
     for index in range(image_hu.shape[2]):
         position = lps[:3, 3] + index * lps[:3, 2]
         path = folder / f"IM{index + 1:04d}.dcm"
+        common.SOPInstanceUID = _uid(header, f"image {index}")
         _save_slice(common, index, position, stored[:, :, index].T.tobytes(), path)
         files.append(path)
     return files
 
 
-def _series_dataset(study_uid: str, patient_name: str, image_hu: NDArray[np.int16]) -> Dataset:
+def _uid(header: SeriesHeader, what: str) -> str:
+    """An identifier of the series: the same in each run where the series' own is given."""
+    return generate_uid(
+        entropy_srcs=None if header.series_uid is None else [header.series_uid, what]
+    )
+
+
+def _series_dataset(header: SeriesHeader, image_hu: NDArray[np.int16]) -> Dataset:
     """Patient, study and pixel layout, the same for every slice."""
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = CTImageStorage
     dataset.Modality = "CT"
     dataset.Manufacturer = "liverseg"
-    dataset.PatientName = patient_name
-    dataset.PatientID = hashlib.sha256(patient_name.encode()).hexdigest()[:16]
+    dataset.PatientName = header.patient_name
+    dataset.PatientID = hashlib.sha256(header.patient_name.encode()).hexdigest()[:16]
     dataset.PatientBirthDate = ""
     dataset.PatientSex = ""
     dataset.PatientPosition = "HFS"
-    dataset.StudyInstanceUID = study_uid
+    dataset.StudyInstanceUID = header.study_uid or generate_uid()
+    dataset.SeriesInstanceUID = header.series_uid or generate_uid()
+    dataset.FrameOfReferenceUID = _uid(header, "frame of reference")
+    dataset.SeriesDescription = header.description
+    dataset.SeriesNumber = header.number
     dataset.StudyDate = "20000101"
     dataset.StudyTime = "120000"
     dataset.StudyID = "1"
@@ -122,9 +146,8 @@ def _series_dataset(study_uid: str, patient_name: str, image_hu: NDArray[np.int1
 def _save_slice(
     common: Dataset, index: int, position_lps: NDArray[np.float64], pixels: bytes, path: Path
 ) -> None:
-    """Write one slice: the series' data set, its own identifier, position and pixels."""
+    """Write one slice: the series' data set, its own number, position and pixels."""
     dataset = copy.deepcopy(common)
-    dataset.SOPInstanceUID = generate_uid()
     dataset.InstanceNumber = index + 1
     dataset.ImagePositionPatient = [_decimal(value) for value in position_lps]
     if len(pixels) % 2:

@@ -1,0 +1,139 @@
+"""A process of its own that is asked things and answers in JSON; a watch ends it at its limits.
+
+Nothing that it sends back is ever unpickled here: it decodes what strangers have sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import wait
+from typing import Any
+
+from liverseg.errors import ScanRejected
+from liverseg.limits import GIB, out_of_memory_kills, resident_bytes
+
+# Between two looks at the memory: a process fills some 0.1 GiB in that time.
+WATCH_INTERVAL_S = 0.05
+# For a process that has closed its pipe to be gone.
+END_TIMEOUT_S = 2.0
+CHUNK_BYTES = 1 << 16
+# The module search path is the parent's own, so that the parent's modules are found and nothing
+# is imported from the folder that the user happens to be in.
+START = (
+    "import sys; sys.path[:] = sys.argv[6:]; from importlib import import_module; "
+    "import_module(sys.argv[1]).main(*map(int, sys.argv[2:6]))"
+)
+
+
+class Child:
+    """The process, its two pipes, and a watch on it.
+
+    Args:
+        module: whose main(requests, answers, parent, address_space) the process runs.
+        most_bytes: of memory that it may use.
+        answer_bytes: that an answer may have.
+        what: how a message names it.
+    """
+
+    def __init__(self, module: str, most_bytes: int, answer_bytes: int, what: str) -> None:
+        self._most_bytes = most_bytes
+        self._answer_bytes = answer_bytes
+        self._what = what
+        self._kills = out_of_memory_kills()
+        watched = resident_bytes(os.getpid()) is not None
+        request_read, self._requests = os.pipe()
+        self._answers, answer_write = os.pipe()
+        given = (request_read, answer_write, os.getpid(), 0 if watched else most_bytes)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", START, module, *map(str, given), *sys.path],
+                stdin=subprocess.DEVNULL,
+                # What decoders print quotes the data.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(request_read, answer_write),
+                # Ctrl-C is for the parent, which then ends this one.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._requests)
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(request_read)
+            os.close(answer_write)
+
+    def answer(self, request: bytes, timeout_s: float) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Raises:
+            ScanRejected: CRASHED, OUT_OF_MEMORY or TIMEOUT.
+        """
+        deadline = time.monotonic() + timeout_s
+        received = bytearray()
+        with suppress(BrokenPipeError):
+            # A process that is gone shows below, with its exit status.
+            self._send(request)
+        while True:
+            if wait([self._answers], WATCH_INTERVAL_S):
+                chunk = os.read(self._answers, CHUNK_BYTES)
+                received += chunk
+                if not chunk or len(received) > self._answer_bytes:
+                    raise self._death()
+                if chunk.endswith(b"\n"):
+                    answer: dict[str, Any] = json.loads(received)
+                    return answer
+            if (resident_bytes(self._process.pid) or 0) > self._most_bytes:
+                raise _too_greedy(self._what, self._most_bytes)
+            if time.monotonic() > deadline:
+                sentence = f"{self._what} should be done in {timeout_s:g} s; it was not."
+                raise ScanRejected("TIMEOUT", sentence)
+
+    def is_alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End the process and what it may have started, and wait for it."""
+        # Its own group, since it leads a session; gone already when it has been waited for.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
+        os.close(self._requests)
+        os.close(self._answers)
+
+    def _send(self, request: bytes) -> None:
+        view = memoryview(request)
+        while view:
+            view = view[os.write(self._requests, view) :]
+
+    def _death(self) -> ScanRejected:
+        """Why there will be no answer."""
+        try:
+            status = self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return ScanRejected("CRASHED", f"{self._what} stopped answering.")
+        if status == -signal.SIGKILL and out_of_memory_kills() > self._kills:
+            return ScanRejected("OUT_OF_MEMORY", f"{self._what} needs more memory than there is.")
+        how = f"signal {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+        return ScanRejected("CRASHED", f"{self._what} ended with {how}.")
+
+
+def _too_greedy(what: str, most_bytes: int) -> ScanRejected:
+    limit = f"{most_bytes / GIB:.3g} GiB of memory"
+    return ScanRejected("OUT_OF_MEMORY", f"{what} may use {limit}; it needed more.")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
