@@ -27,7 +27,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from catalogue import CATALOGUE, Case, Truth
+from catalogue import CATALOGUE
+from rows import Case, Truth
 
 SECONDS = 60.0  # for one delivery, with the start of the process
 PLACE_MM = 0.01
