@@ -114,7 +114,7 @@ def refine(
 ) -> torch.Tensor:
     """Mean field over a whole volume.
 
-    Memory: about 30 floats a voxel of a slab, and 8 of every voxel.
+    Memory: about 60 bytes a voxel beside the input, and the slab.
 
     Args:
         logit: (X, Y, Z), of the unary probability of liver.
