@@ -242,7 +242,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if set(args.networks) != set(NETWORKS):
         return  # the page is written by the run that has both
     parser = parser_of("deep", args)
-    setting = {key: parser[key] for key in ("spacing_mm", "patch_size", "max_epochs", "batch_size")}
+    named = ("spacing_mm", "patch_size", "learning_rate", "max_epochs", "batch_size")
+    setting = {key: parser[key] for key in named}
     page = args.page or args.output / "ablation.md"
     write_page(page, results, {"schedule": args.schedule, **setting})
     print(f"the page is {page}")

@@ -20,7 +20,7 @@ NAMES = {
 }
 FIGURES = {
     "voe_percent": "VOE %",
-    "rvd_percent": "|VD| %",
+    "rvd_percent": "VD % (no sign)",
     "asd_mm": "average mm",
     "rmsd_mm": "RMS mm",
     "msd_mm": "max mm",
@@ -39,6 +39,7 @@ CLAIMS = (
     ("Deep supervision lowers it, with the CRF", ("plain", True), ("deep", True)),
 )
 SHOWN_EPOCHS = 6
+LEARNT = 0.5  # mean Dice of an arm, below which it has not learnt where the liver is
 HEADS = ("main", "layer6", "layer3")
 
 
@@ -67,7 +68,8 @@ def write_page(path: Path, results: Mapping[str, Any], setting: Mapping[str, Any
         "are quoted from memory: compare directions, not values.",
         _arms(rows),
         "## What reproduces\n\n"
-        "By the means over the same cases; p is Wilcoxon's, two-sided, and with so few cases "
+        + _warning(rows)
+        + "By the means over the same cases; p is Wilcoxon's, two-sided, and with so few cases "
         "cannot be small.\n\n" + _claims(rows),
         "## Dice of each head\n\nOn the network's grid, before the CRF.\n\n" + _heads(results),
         "## Loss of the main head\n\nMean over the patches of an epoch.\n\n" + _losses(results),
@@ -82,6 +84,18 @@ def write_page(path: Path, results: Mapping[str, Any], setting: Mapping[str, Any
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _warning(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence where an arm has not learnt enough to say anything; else nothing."""
+    weak = [NAMES[arm] for arm in _weak(rows)]
+    if not weak:
+        return ""
+    return (
+        f"**Not learnt:** {', '.join(weak)} stay below a mean Dice of {LEARNT:g}. Nothing follows "
+        "from them for the paper's claims, and no verdict is given where they are compared. Where "
+        "the gradients of the first layers below are 0, their units have died.\n\n"
+    )
 
 
 def _column(rows: Sequence[Mapping[str, Any]], arm: tuple[str, bool], figure: str) -> list[float]:
@@ -109,8 +123,13 @@ def _arms(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(head, lines)
 
 
+def _weak(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
+    """The arms that have not learnt."""
+    return [arm for arm in ARMS if np.mean(_column(rows, arm, "dice")) < LEARNT]
+
+
 def _claims(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = []
+    lines, weak = [], _weak(rows)
     for claim, before, after in CLAIMS:
         for figure, title in FIGURES.items():
             found = compare(_column(rows, before, figure), _column(rows, after, figure))
@@ -122,6 +141,8 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> str:
                 change = found.versus / found.mean - 1 if found.mean else float("nan")
                 ours = f"{change:+.0%}"
                 verdict = "yes" if change < 0 else "no"
+            if before in weak or after in weak:
+                verdict = "not learnt"
             p_value = "-" if np.isnan(found.p_value) else f"{found.p_value:.2f}"
             lines.append([claim, title, f"{theirs:+.0%}", ours, p_value, str(found.count), verdict])
     head = ["claim", "figure", "published", "here", "p", "cases", "reproduces"]

@@ -43,6 +43,7 @@ def test_page_has_means_verdicts_and_the_budget(results: dict[str, Any], tmp_pat
     page = (tmp_path / "new" / "page.md").read_text()
     assert "schedule short; max_epochs 2. Folds 0 of BTCV, 2 held-out cases; 24 steps" in page
     assert "3 minutes of training in all" in page
+    assert "Not learnt" not in page
     assert "| CNN | 0.900 | 4.00 (2.83) | 7.68 | 4.00 (2.83) | 1.98 |" in page  # |VD|, no sign
     assert "| DSN + CRF | 0.900 | 4.00 (2.83) | 5.37 |" in page
     assert "| Deep supervision alone lowers it | VOE % | -18% | -50% | 0.50 | 2 | yes |" in page
@@ -62,3 +63,12 @@ def test_figures_that_are_not_defined_are_said(results: dict[str, Any], tmp_path
     write_page(tmp_path / "page.md", results, {})
     assert "| average mm | -15% | - | - | 0 | not defined |" in (tmp_path / "page.md").read_text()
     assert len(ARMS) == 4
+
+
+def test_arms_that_have_not_learnt_are_named(results: dict[str, Any], tmp_path: Path) -> None:
+    for row in results["0 plain"]["rows"]:
+        row["dice"] = 0.2
+    write_page(tmp_path / "page.md", results, {})
+    page = (tmp_path / "page.md").read_text()
+    assert "**Not learnt:** CNN, CNN + CRF stay below" in page
+    assert page.count("| not learnt |") == 15  # of the four claims all but the one within DSN
