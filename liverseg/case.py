@@ -81,6 +81,11 @@ class Segmentation:
         """Check the weights; raises FileNotFoundError or ValueError."""
         self._weights_sha256 = self.source.weights_sha256()
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Packages that need not be imported to load the pipeline."""
+        return getattr(self.source, "left_out", ())
+
     def begin(self) -> None:
         """Load the pipeline."""
         self._pipeline = self.source.load()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from liverseg.bundle_files import bundle_root, bundle_weights
 from liverseg.failure import first_cause
+from liverseg.quick_imports import MONAI_EXTRAS
 
 if TYPE_CHECKING:
     import torch
@@ -151,6 +152,11 @@ class BundlePipeline:
 
     def __post_init__(self) -> None:
         check_device_name(self.device)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Packages that MONAI imports where they are, and that inference.yaml has no use for."""
+        return MONAI_EXTRAS
 
     def weights_sha256(self) -> str:
         """The hash of the bundle's weights, checked; raises as bundle_weights."""

@@ -251,9 +251,10 @@ class KeepLiverd(MapTransform):
         items = dict(data)
         for key in self.key_iterator(items):
             mask = items[key]
-            kept, components = liver_component(mask[0].cpu().numpy())
-            before = int(mask.sum())
-            removed = 0.0 if before == 0 else 1 - int((kept & mask[0].cpu().numpy()).sum()) / before
+            all_of_it = mask[0].cpu().numpy()
+            kept, components = liver_component(all_of_it)
+            before = np.count_nonzero(all_of_it)
+            removed = 0.0 if before == 0 else 1 - np.count_nonzero(kept & all_of_it) / before
             meta = {**getattr(mask, "meta", {}), "components": components, "removed_share": removed}
             items[key] = MetaTensor(torch.from_numpy(kept)[None], meta=meta)
         return items

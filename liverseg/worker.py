@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from liverseg.failure import first_cause, raised_by_us, refusal_of, where
+from liverseg.quick_imports import left_out
 from liverseg.restrain import restrain
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def _begun(inbox: BinaryIO) -> tuple[Job | None, Answer]:
     """The job, ready, or None and why not."""
     try:
         job: Job = pickle.load(inbox)  # noqa: S301  from our own parent
-        job.begin()
+        with left_out(getattr(job, "left_out", ())):
+            job.begin()
     except BaseException as error:  # noqa: BLE001  whatever it is, the parent tells it
         cause = first_cause(error)
         told = {"error": type(cause).__name__, "detail": str(cause)} if raised_by_us(cause) else {}

@@ -23,7 +23,7 @@ ENGINE = {"memory", "tiling", "heads", "cascade"} | ENGINES_OF_OURS
 SCANS = {"scan", "scans", "transforms"}
 OUTSIDE = SCANS | {"refinement", "training", "report", "outputs", "bundle_files"}
 SINGLE = FILES | MODEL | ENGINE | OUTSIDE
-ALONE = BASE | {"failure", "limits", "lock", "memory"}  # one scan's trouble
+ALONE = BASE | {"failure", "limits", "lock", "memory", "quick_imports"}  # one scan's trouble
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job"}
 BATCH |= {"case", "case_files", "conversion", "isolation", "layout", "segmented"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scoring": {"metrics", "evaluate", "pairs"},
     "score_table": {"metrics", "summary", "tables"},
     **dict.fromkeys(("uneven", "component", "memory", "tiling", "heads", "cache"), BASE),
+    "quick_imports": set(),
     "engine_torch": {"heads"},
     "openvino_models": {"cache", "heads"},
     "engine_openvino": {"engine_torch", "openvino_models", "heads"},
@@ -78,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "size_options": BASE | {"limits"},
     "lock": {"outputs"},
     # The processes that do the work are told what to do by what they are sent.
-    "worker": {"failure", "job", "restrain", "scans"},
+    "worker": {"failure", "job", "restrain", "scans", "quick_imports"},
     "header_worker": BASE | {"dicom", "failure", "restrain"},
     "restrain": set(),
     "child": BASE | {"limits"},
