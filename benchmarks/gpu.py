@@ -1,0 +1,26 @@
+"""The tables of benchmarks.speed on a GPU; says so where there is none.
+
+python -m benchmarks.gpu [TABLE ...] [--scan SCAN]
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import speed
+
+
+def main() -> None:
+    """Print the GPU's name and the tables."""
+    import torch
+
+    if not torch.cuda.is_available():
+        print("benchmarks.gpu: this machine has no GPU; nothing measured")
+        return
+    print(torch.cuda.get_device_name(0))
+    sys.argv += ["--device", "cuda"]
+    speed.main()
+
+
+if __name__ == "__main__":
+    main()

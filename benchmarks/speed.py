@@ -1,0 +1,204 @@
+"""How fast and how small: end to end against a stock MONAI pipeline, engines, sizes, a folder.
+
+    python -m benchmarks.speed [TABLE ...] [--scan SCAN] [--device cpu] [--slices N ...] [--scans N]
+
+Tables: stock, engines, sizes, folder; all by default. `stock` runs the same two networks with the
+same weights as MONAI's parts are put together by hand: LoadImaged, Orientationd, Spacingd,
+ScaleIntensityRanged, sliding_window_inference of 96x96x96 windows with overlap 0.5 and Gaussian
+weights in float32 over the whole scan (first the coarse network on the coarse image, then the fine
+one), softmax, Invertd, argmax, KeepLargestConnectedComponent, SaveImage. Both sides start a
+process, import what they need, and write the mask. nnU-Net is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.segment import dice
+
+DATA = Path(os.environ.get("LIVERSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+TABLES = ("stock", "engines", "sizes", "folder")
+KIB_PER_MIB = 1024
+GIGA = 1e9
+MATRIX_SIDE = 2048
+PATCH = (160, 144, 128)  # voxels of the fine grid, a liver's box with its halo
+
+
+def run(*command: str) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and peak MiB of a command and its children."""
+    probe = (
+        "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; "
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(used.ru_maxrss, used.ru_utime + used.ru_stime); sys.exit(code)"
+    )
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *command], check=True, stdout=subprocess.PIPE, text=True
+    )
+    seconds = time.perf_counter() - start
+    kib, processor = done.stdout.splitlines()[-1].split()
+    return seconds, float(processor), float(kib) / KIB_PER_MIB
+
+
+def segment(scan: Path, out: Path, device: str, outputs: str = "nifti") -> tuple[float, ...]:
+    """`liverseg segment` on one input."""
+    command = [sys.executable, "-m", "liverseg.cli", "segment", str(scan), "-o", str(out)]
+    return run(*command, "--device", device, "--outputs", outputs, "--no-resume", "--quiet")
+
+
+def stock_table(scan: Path, device: str) -> None:
+    """Ours against MONAI's parts, on one scan."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        segment(scan, folder / "first", device)  # the engine's translation is kept from here on
+        ours = segment(scan, folder / "ours", device)
+        stock = run(sys.executable, "-m", "benchmarks.stock", str(scan), name, device)
+        (mask,) = (folder / "ours").glob("cases/*/liver.nii.gz")
+        agreement = dice(mask, folder / "stock.nii.gz")
+    print("end to end              wall s   processor s   peak MiB")
+    for label, row in (("liverseg segment", ours), ("stock MONAI", stock)):
+        print(f"{label:<22}{row[0]:8.1f}{row[1]:14.1f}{row[2]:11.0f}")
+    print(f"ratio                 {stock[0] / ours[0]:8.1f}{stock[1] / ours[1]:14.1f}")
+    print(f"Dice between the masks  {agreement:.4f}")
+
+
+def engines_table(device: str) -> None:
+    """The fine network alone, per engine, beside the machine's own matrix product."""
+    import torch
+    from monai.bundle import ConfigParser
+
+    from liverseg.bundle_files import bundle_root
+    from liverseg.engine import make_engine
+
+    where = torch.device(device)
+    parser = ConfigParser()
+    parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
+    network = parser.get_parsed_content("network_def").eval()
+    image = torch.rand(1, network.in_channels, *PATCH, device=where)
+    work = 2 * multiplications(network) * image[0, 0].numel() / GIGA
+
+    def gigaflops(amp: bool) -> float:
+        kind = torch.bfloat16 if amp else torch.float32
+        matrix = torch.rand(MATRIX_SIDE, MATRIX_SIDE, device=where).to(kind)
+        return 2 * MATRIX_SIDE**3 / GIGA / best(lambda: matrix @ matrix, where)
+
+    print(f"network alone, {work:.0f} GFLOP    s   GFLOP/s   of matrix product")
+    for name in ("torch", "openvino"):
+        for amp in (False, True):
+            try:
+                engine = make_engine(network, where, name, amp)
+            except ValueError as error:
+                print(f"{name}: {error}")
+                break
+            with torch.inference_mode():
+                seconds = best(lambda engine=engine: engine(image), where)
+            rate = work / seconds
+            print(f"{engine.name:<22}{seconds:8.2f}{rate:10.0f}{rate / gigaflops(amp):14.0%}")
+
+
+def multiplications(network: object) -> float:
+    """Multiply-adds a voxel of the input, all heads, counted on a small image."""
+    import torch
+
+    total = 0
+
+    def count(module: torch.nn.Module, given: tuple[torch.Tensor], answer: torch.Tensor) -> None:
+        nonlocal total
+        at = given[0] if isinstance(module, torch.nn.ConvTranspose3d) else answer
+        total += at[0, 0].numel() * module.weight.numel() // module.groups
+
+    image = torch.rand(1, network.in_channels, 32, 32, 32)  # type: ignore[attr-defined]
+    kinds = (torch.nn.Conv3d, torch.nn.ConvTranspose3d)
+    convolutions = [module for module in network.modules() if isinstance(module, kinds)]  # type: ignore[attr-defined]
+    hooks = [module.register_forward_hook(count) for module in convolutions]
+    with torch.no_grad():
+        network.all_heads(image)  # type: ignore[attr-defined]
+    for hook in hooks:
+        hook.remove()
+    return total / image[0, 0].numel()
+
+
+def best(work: object, where: object, repeats: int = 3) -> float:
+    """Seconds of the fastest of some runs, after one that nobody counts."""
+    import torch
+
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()  # type: ignore[operator]
+        if where.type == "cuda":  # type: ignore[attr-defined]
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def sizes_table(scan: Path, device: str, slices: list[int]) -> None:
+    """Time and memory against the number of slices: the scan, stretched."""
+    print("slices    wall s   processor s   peak MiB")
+    with tempfile.TemporaryDirectory() as name:
+        for count in slices:
+            path = Path(name) / f"{count}.nii.gz"
+            stretch(scan, path, count)
+            row = segment(path, Path(name) / "out", device)
+            print(f"{count:<8}{row[0]:8.1f}{row[1]:14.1f}{row[2]:11.0f}", flush=True)
+            path.unlink()
+
+
+def stretch(scan: Path, path: Path, count: int) -> None:
+    """Write a scan with another number of slices over the same length."""
+    from liverseg.outputs import write_nifti
+    from liverseg.scans import found_scans, read_scan
+
+    with found_scans([scan]) as scans:
+        volume = read_scan(next(one for one in scans if one.accepted))
+    there = volume.image.shape[2]
+    nearest = np.rint(np.linspace(0, there - 1, count)).astype(int)
+    affine = volume.affine @ np.diag([1.0, 1.0, (there - 1) / (count - 1), 1.0])
+    write_nifti(path, volume.image[:, :, nearest], affine, gzip_level=1)
+
+
+def folder_table(scan: Path, device: str, scans: int) -> None:
+    """A folder of scans: how many a minute, and the memory that it takes."""
+    with tempfile.TemporaryDirectory() as name:
+        inputs = Path(name) / "in"
+        inputs.mkdir()
+        for number in range(scans):
+            # Other voxels, another scan: one corner is changed.
+            stretch(scan, inputs / f"{number}.nii.gz", 64 + number)
+        row = segment(inputs, Path(name) / "out", device, "nifti,report")
+    print(f"{scans} scans: {60 * scans / row[0]:.1f} a minute, peak {row[2]:.0f} MiB")
+
+
+def main() -> None:
+    """Print the tables that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument("--scan", type=Path, default=DATA / "ircadb_01" / "dicom.zip")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--slices", type=int, nargs="+", default=[64, 280])
+    parser.add_argument("--scans", type=int, default=3)
+    told = parser.parse_args()
+    for table in told.tables or TABLES:
+        if table == "stock":
+            stock_table(told.scan, told.device)
+        elif table == "engines":
+            engines_table(told.device)
+        elif table == "sizes":
+            sizes_table(told.scan, told.device, told.slices)
+        elif table == "folder":
+            folder_table(told.scan, told.device, told.scans)
+        else:
+            parser.error(f"a table should be one of {', '.join(TABLES)}; got {table}")
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
