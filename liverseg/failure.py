@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from liverseg.memory import is_out_of_memory
 
 # Codes of a scan that was accepted and then went wrong, where a rejected one was refused.
 FAILURES = frozenset({"FAILED", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
+# Errors of the operating system that only writing brings about.
+NOT_WRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 PACKAGE_FOLDER = Path(__file__).parent
 
 
@@ -43,6 +47,9 @@ def refusal_of(error: BaseException) -> ScanRejected:
     kind = type(cause).__name__
     if not isinstance(cause, Exception):
         return ScanRejected("CRASHED", f"A {kind} in {place(cause)} ended the scan.")
+    if isinstance(cause, OSError) and cause.errno in NOT_WRITABLE:
+        sentence = f"The output folder cannot be written: {os.strerror(cause.errno)}."
+        return ScanRejected("FAILED", sentence)
     if isinstance(cause, OSError) and cause.errno is not None:
         # The operating system's own words for the number: the message would hold a path.
         kind = f"{kind} {cause.errno}"

@@ -43,8 +43,17 @@ def test_refusal_is_kept() -> None:
 
 
 def test_other_errors_tell_their_class_and_no_message() -> None:
-    refusal = refusal_of(OSError(28, "No space left", f"/in/{SECRET}"))
-    assert (refusal.code, refusal.detail) == ("FAILED", "Unexpected OSError 28 in another library.")
+    refusal = refusal_of(OSError(5, "Input/output error", f"/in/{SECRET}"))
+    assert (refusal.code, refusal.detail) == ("FAILED", "Unexpected OSError 5 in another library.")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(28, "No space left on device"), (30, "Read-only file system")]
+)
+def test_output_that_cannot_be_written_is_named_without_its_path(number: int, words: str) -> None:
+    refusal = refusal_of(OSError(number, "", f"/out/{SECRET}"))
+    assert refusal.code == "FAILED"
+    assert refusal.detail == f"The output folder cannot be written: {words}."
 
 
 @pytest.mark.parametrize(
