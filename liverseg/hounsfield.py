@@ -25,6 +25,8 @@ PLAUSIBLE_FAT_HU = (-200, -20)
 OFF_TISSUE_HU = (824, 1324)
 OFF_TISSUE_SHARE = 0.1  # of all values: more than any body has of dense bone
 FAT_HU = (-150, -30)
+DARK_HU = (-1100, -200)  # lung and air; no noise of air at 24 reaches that far
+DARK_SHARE = 0.001
 FAT_TO_TISSUE = 0.1  # less fat than this, for each value where tissue would be
 
 Counts = NDArray[np.int64]
@@ -62,7 +64,10 @@ def is_off_by_1024(counts: Counts) -> bool:
     """Whether values that are called HU are 1024 too high beyond doubt; see OFF_TISSUE_HU."""
     tissue = between(counts, *OFF_TISSUE_HU)
     enough = tissue > OFF_TISSUE_SHARE * counts.sum()
-    return bool(enough and between(counts, *FAT_HU) < FAT_TO_TISSUE * tissue)
+    # One value that stands for all that is outside, such as -1000, is no sign of lung or air.
+    dark = counts[DARK_HU[0] - HU_MIN : DARK_HU[1] - HU_MIN + 1]
+    lung = dark.sum() - dark.max() > DARK_SHARE * counts.sum()
+    return bool(enough and not lung and between(counts, *FAT_HU) < FAT_TO_TISSUE * tissue)
 
 
 def some_slices(image: NDArray[Any], most: int = 32) -> Iterable[NDArray[Any]]:

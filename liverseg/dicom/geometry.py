@@ -84,7 +84,8 @@ def require_position(slices: Sequence[Slice]) -> None:
 def plane_axes(item: Slice) -> NDArray[np.float64]:
     """(2, 3) unit directions along a row and along a column of the slice."""
     axes = np.reshape(np.asarray(item.orientation, dtype=np.float64), (2, 3))
-    unit: NDArray[np.float64] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = axes / np.where(lengths > 0, lengths, 1)  # zeros are refused later
     return unit
 
 
