@@ -25,7 +25,7 @@ from liverseg.dicom.derived import Provenance
 from liverseg.dicom.seg import liver_seg
 from liverseg.dicom.sr import liver_sr
 from liverseg.errors import ScanRejected
-from liverseg.scans import Scan, found_scans, read_scan
+from liverseg.scans import Finding, Scan, found_scans, read_scan
 
 MADE_BY = Provenance("0.1.0", "a" * 64)
 ALL = {**catalogue.SERIES, **catalogue.GEOMETRY, **catalogue.VALUES}
@@ -58,7 +58,7 @@ def some_mask(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def delivered(name: str, folder: Path) -> Iterator[Scan]:
     """The accepted scan of a delivery of the catalogue."""
     ALL[name].write(folder)
-    with found_scans([folder], resample_irregular=True) as scans:
+    with found_scans([folder], Finding(resample_irregular=True)) as scans:
         yield next(scan for scan in scans if scan.accepted)
 
 
