@@ -98,7 +98,8 @@ def views(
     def view(title: str, letters: str, axis: int, index: int) -> View:
         # Reversed and transposed: the first row is superior (anterior in the axial view), the
         # first column is the patient's right (anterior in the sagittal view).
-        hu, liver = (np.take(a, index, axis)[::-1, ::-1].T for a in (hounsfield, inside))
+        # A view: np.take would copy the whole of a volume that is not contiguous.
+        hu, liver = (np.moveaxis(a, axis, 0)[index][::-1, ::-1].T for a in (hounsfield, inside))
         column, row = (mm for other, mm in enumerate(spacing_mm) if other != axis)
         return View(title, index + 1, inside.shape[axis], letters, hu, liver, (row, column))
 

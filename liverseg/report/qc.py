@@ -260,7 +260,7 @@ def _border_contact(
         one, other = (affine[:3, edge] for edge in range(mask.ndim) if edge != axis)
         voxel_cm2 = float(np.linalg.norm(np.cross(one, other))) / MM2_PER_CM2
         for side, index in ((_OPPOSITE[towards], 0), (towards, -1)):
-            voxels = int(np.count_nonzero(np.take(mask, index, axis)))
+            voxels = int(np.count_nonzero(np.moveaxis(mask, axis, 0)[index]))
             if voxels:
                 area_cm2[_SIDES[side]] = voxels * voxel_cm2
     return tuple((side, area_cm2[side]) for side in _SIDES.values() if side in area_cm2)
