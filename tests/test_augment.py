@@ -52,6 +52,8 @@ def test_eight_bits_become_shares_of_one_and_class_numbers_stay() -> None:
         "organs": torch.full((1, 9, 9, 9), 3, dtype=torch.uint8),
     }
     cut = RandWarpPatchd(["image", "organs"], ["organs"], (3, 3, 3), jitter=0, warp=STILL)
+    # In the middle: at the rim a patch blends into the blank beyond the scan.
+    cut._centre = lambda shape, near: np.array([4.0, 4.0, 4.0])  # type: ignore[method-assign]
     patch = cut(data)
     assert torch.allclose(patch["image"], torch.full((1, 3, 3, 3), 0.2))
     assert torch.equal(patch["organs"], torch.full((1, 3, 3, 3), 3.0))
