@@ -156,7 +156,7 @@ def verdict(case: Case, volumes: Volumes, codes: Sequence[str]) -> str:
                 wrong = difference(volume, case.start)
                 return f"WRONG: reads it ({wrong})" if wrong else READS
             return f"WRONG: {difference(volume, (left or wanted)[0]) or 'once more'}"
-        left.remove(match)
+        left = [truth for truth in left if truth is not match]
     if not volumes:
         return f"refused ({', '.join(sorted(set(codes)))})" if codes else "nothing"
     return "right" if not left else f"WRONG: {len(volumes)} of {len(wanted)} scans"
