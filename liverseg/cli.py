@@ -221,15 +221,16 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.output is not None and args.output.is_dir():
         raise ValueError("-o should name a file for the CSV; it is a folder")
     found = [scored(path) for path in (args.prediction, args.versus) if path is not None]
-    if found[0].scored:
-        print(score_table(found[0].scored), flush=True)
-        if args.output is not None:
-            write_scores(args.output, found[0].scored)
+    # Files first: whoever reads the tables may go away (| head).
+    if found[0].scored and args.output is not None:
+        write_scores(args.output, found[0].scored)
     if args.plots is not None:
         from liverseg.plots import draw_plots
 
         systems = dict(zip(("prediction", "versus"), found, strict=False))
         draw_plots(args.plots, systems, args.reference_labels)
+    if found[0].scored:
+        print(score_table(found[0].scored), flush=True)
     several = {value for case in found[0].cases for value in case.ref_values}
     if len(several) > 1 and not args.reference_labels:
         values = ", ".join(f"{value:g}" for value in sorted(several))

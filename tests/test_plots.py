@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -76,3 +79,18 @@ def test_nothing_scored_draws_nothing(folders: tuple[Path, Path], tmp_path: Path
     found = evaluate(folders[0] / "large.nii", tmp_path / "other.nii")
     assert draw_plots(tmp_path / "out", {"prediction": found}) == []
     assert not (tmp_path / "out").exists()
+
+
+def test_files_are_written_when_the_reader_of_the_tables_goes_away(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pred, ref = map(str, folders)
+    wanted = ["-o", str(tmp_path / "scores.csv"), "--plots", str(tmp_path / "plots")]
+    command = [sys.executable, "-m", "liverseg.cli", "evaluate", "-q", "--prediction", pred]
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| head` leaves it, but before the first line
+    done = subprocess.run([*command, "--reference", ref, *wanted], stdout=writing, check=False)
+    os.close(writing)
+    assert done.returncode == 1
+    assert (tmp_path / "scores.csv").is_file()
+    assert len(list((tmp_path / "plots").iterdir())) == 3
