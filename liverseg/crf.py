@@ -40,7 +40,7 @@ from liverseg.gaussians import expansion, gaussian, levels_of
 
 # Voxels at once: on a CPU so few that what is between two products stays in its cache.
 CPU_SLAB_VOXELS = 1 << 15
-GPU_SLAB_VOXELS = 1 << 22
+GPU_SLAB_VOXELS = 1 << 20  # below 1 GB between two products, at 40 bilateral_hu of range
 CERTAIN = 1e-6  # a mixed probability is kept this far from 0 and 1: a logit of at most 13.8
 
 
@@ -57,7 +57,8 @@ class CrfParameters:
         iterations: of mean field.
 
     Raises:
-        ValueError: a weight is negative, a reach is not above 0, or iterations are below 1.
+        ValueError: a weight is negative, a reach is not above 0, or iterations are below 1 or
+            no whole number.
     """
 
     bilateral_weight: float
@@ -74,6 +75,8 @@ class CrfParameters:
             enough = value >= 0 if field.name.endswith("weight") else value > 0
             if not (math.isfinite(value) and enough):
                 raise ValueError(f"{field.name} should be {least}; got {value}")
+        if self.iterations != int(self.iterations):
+            raise ValueError(f"iterations should be a whole number; got {self.iterations}")
 
 
 def mixed_logit(logits: torch.Tensor, tau: Sequence[float]) -> torch.Tensor:
@@ -90,13 +93,13 @@ def mixed_logit(logits: torch.Tensor, tau: Sequence[float]) -> torch.Tensor:
         (X, Y, Z) float32 logit of p; of the main head, unchanged, when every tau is 0.
 
     Raises:
-        ValueError: logits have another number of axes, a tau is negative, or they sum to more
-            than 1.
+        ValueError: logits have another number of axes, a tau is negative or NaN, or they sum to
+            more than 1.
     """
     if logits.dim() != 4 or logits.shape[0] == 0:
         raise ValueError(f"logits should be (heads, X, Y, Z); got {list(logits.shape)}")
     shares = list(tau)[: logits.shape[0] - 1]
-    if min(shares, default=0) < 0 or sum(shares) > 1:
+    if not (all(share >= 0 for share in shares) and sum(shares) <= 1):
         raise ValueError(f"tau should be shares of at most 1 in all; got {list(tau)}")
     if not any(shares):
         return logits[0].float()
@@ -133,6 +136,17 @@ def refine(
     unary = logit.float()
     if unary.numel() == 0:
         return unary
+    # In single precision and without a graph, whatever surrounds the call.
+    with torch.no_grad(), torch.autocast(unary.device.type, enabled=False):
+        return _mean_field(unary, image, spacing_mm, parameters)
+
+
+def _mean_field(
+    unary: torch.Tensor,
+    image: torch.Tensor,
+    spacing_mm: Sequence[float],
+    parameters: CrfParameters,
+) -> torch.Tensor:
     kernels: list[tuple[float, Bilateral | Gaussian]] = []
     if parameters.bilateral_weight > 0:
         reach = (parameters.bilateral_mm, parameters.bilateral_hu)
@@ -245,14 +259,24 @@ class Bilateral:
         return self.hu.index_select(0, level).view(-1, self.shape[2], self.hu.shape[1])
 
 
+def check_spacing(spacing_mm: Sequence[float]) -> None:
+    """Raise ValueError unless these are three lengths above 0 mm."""
+    if len(spacing_mm) != 3 or not all(math.isfinite(mm) and mm > 0 for mm in spacing_mm):
+        raise ValueError(f"spacing_mm should be three lengths above 0 mm; got {list(spacing_mm)}")
+
+
+def check_finite(name: str, values: torch.Tensor) -> None:
+    """Raise ValueError, with the name, unless all values are finite."""
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"the {name} should hold finite numbers; it holds NaN or infinity")
+
+
 def _check(logit: torch.Tensor, image: torch.Tensor, spacing_mm: Sequence[float]) -> None:
     if logit.dim() != 3 or logit.shape != image.shape:
         raise ValueError(
             "logit and image should be (X, Y, Z) on one grid; "
             f"got {list(logit.shape)} and {list(image.shape)}"
         )
-    for name, values in (("logit", logit), ("image", image)):
-        if not bool(torch.isfinite(values).all()):
-            raise ValueError(f"the {name} should hold finite numbers; it holds NaN or infinity")
-    if len(spacing_mm) != 3 or not all(math.isfinite(mm) and mm > 0 for mm in spacing_mm):
-        raise ValueError(f"spacing_mm should be three lengths above 0 mm; got {list(spacing_mm)}")
+    check_finite("logit", logit)
+    check_finite("image", image)
+    check_spacing(spacing_mm)

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from liverseg.crf import CrfParameters, mixed_logit, refine
+from liverseg.crf import CrfParameters, check_finite, check_spacing, mixed_logit, refine
 
 # A voxel that may be liver; the CRF looks at the box of those, and what is outside stays as it is.
 POSSIBLE = 0.02
@@ -29,6 +29,9 @@ class RefineD(MapTransform):
         image_key: the image that ToNetworkGridd made, (C, X, Y, Z) in [0, 1]; its first channel is
             looked at, its affine gives the voxel size.
         allow_missing_keys: whether an item may be absent.
+
+    Raises:
+        ValueError: the window's first value is not below its second.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class RefineD(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        if not window[0] < window[1]:
+            raise ValueError(f"the window should rise; got {window[0]} to {window[1]} HU")
         self.window = (float(window[0]), float(window[1]))
         self.parameters = parameters
         self.tau = tuple(tau)
@@ -57,11 +62,13 @@ class RefineD(MapTransform):
             changed.
 
         Raises:
-            ValueError: logits and image are on different grids, or a logit is not finite.
+            ValueError: logits and image are on different grids, the voxel size is not above
+                0 mm, or a logit, or a value of the image near the liver, is not finite.
         """
         items = dict(data)
         image = items[self.image_key]
         spacing_mm = torch.linalg.norm(image.affine[:3, :3].double(), dim=0).tolist()
+        check_spacing(spacing_mm)
         low, high = self.window
         for key in self.key_iterator(items):
             logits = torch.as_tensor(items[key])
@@ -71,6 +78,7 @@ class RefineD(MapTransform):
                     "logits and image should lie on one grid; got "
                     f"{list(plain.shape[1:])} and {list(image.shape[1:])} voxels"
                 )
+            check_finite(f"logits {key}", plain)
             unary = mixed_logit(plain, self.tau)
             box = box_of_the_possible(unary, spacing_mm)
             if box is None:

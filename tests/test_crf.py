@@ -149,6 +149,15 @@ def test_no_weight_changes_nothing() -> None:
     assert torch.equal(unchanged, logit)
 
 
+def test_mixed_precision_and_gradients_around_it_change_nothing() -> None:
+    logit, image = volume((9, 8, 7), 3)
+    plain = refine(logit, image, SPACING_MM, PARAMETERS)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = refine(logit.requires_grad_(), image, SPACING_MM, PARAMETERS)
+    assert torch.equal(found, plain)
+    assert not found.requires_grad
+
+
 def test_volume_of_one_value_and_an_empty_one_are_fine() -> None:
     logit = torch.ones(3, 4, 5)
     assert torch.isfinite(refine(logit, torch.zeros(3, 4, 5), SPACING_MM, PARAMETERS)).all()
@@ -173,7 +182,7 @@ def test_mixed_heads_are_a_mean_of_probabilities() -> None:
     assert float(mixed_logit(logits[:1], (0.3, 0.2))) == 2.0
 
 
-@pytest.mark.parametrize("tau", [(0.7, 0.4), (-0.1, 0.2)])
+@pytest.mark.parametrize("tau", [(0.7, 0.4), (-0.1, 0.2), (math.nan, 0.2)])
 def test_shares_that_are_none_are_refused(tau: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="at most 1 in all"):
         mixed_logit(torch.zeros(3, 2, 2, 2), tau)
@@ -191,6 +200,7 @@ def test_heads_without_an_axis_are_refused() -> None:
         ({"gaussian_mm": 0.0}, "gaussian_mm should be above 0; got 0"),
         ({"bilateral_hu": math.nan}, "bilateral_hu should be above 0; got nan"),
         ({"iterations": 0}, "iterations should be above 0; got 0"),
+        ({"iterations": 2.5}, "iterations should be a whole number; got 2.5"),
     ],
 )
 def test_parameters_that_are_none_are_named(change: dict[str, float], message: str) -> None:

@@ -64,3 +64,23 @@ def test_grids_that_differ_are_both_named() -> None:
         RefineD("pred", WINDOW, PARAMETERS)(
             {"image": network_image((6, 5, 4)), "pred": torch.zeros(1, 6, 5, 3)}
         )
+
+
+def test_logits_that_are_nan_are_refused_not_handed_on() -> None:
+    logits = torch.full((2, 6, 5, 4), -9.0)
+    logits[1, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="the logits pred should hold finite numbers"):
+        RefineD("pred", WINDOW, PARAMETERS)({"image": network_image((6, 5, 4)), "pred": logits})
+
+
+def test_a_voxel_of_0_mm_is_named() -> None:
+    image = network_image((6, 5, 4))
+    image.affine = image.affine * torch.tensor([1.0, 0.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"three lengths above 0 mm; got \[2\.0, 0\.0, 5\.0\]"):
+        RefineD("pred", WINDOW, PARAMETERS)({"image": image, "pred": torch.zeros(1, 6, 5, 4)})
+
+
+@pytest.mark.parametrize("window", [(250.0, -100.0), (0.0, 0.0), (float("nan"), 250.0)])
+def test_a_window_that_does_not_rise_is_refused(window: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="the window should rise; got"):
+        RefineD("pred", window, PARAMETERS)
