@@ -81,7 +81,10 @@ def _add_batch_commands(commands: _Commands) -> None:
         help="segment unevenly spaced slices too, flagged; they are refused otherwise",
     )
     segment.add_argument(
-        "--refine", action="store_true", help="refine the masks with a conditional random field"
+        "--refine",
+        action="store_true",
+        help="refine the masks with the paper's conditional random field, a few seconds of a "
+        "processor more for each scan (default: off)",
     )
     _add_no_resume(segment, "segment again what an earlier run has finished")
     _add_limits(segment)
