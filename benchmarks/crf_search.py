@@ -1,18 +1,24 @@
-"""Search the CRF's parameters for the bundle's network on training cases, never on others.
+"""Search the CRF's parameters for a pair of networks, on cases of a data list, never on others.
 
-    python -m benchmarks.crf_search [--data-list F] [--cases N] [--sweeps N]
+    python -m benchmarks.crf_search [--networks FOLDER] [--data-list F] [--section S] [--cases N]
+                                    [--sweeps N]
 
 One parameter after the other takes each value of its grid; the best by the mean SLIVER07 score on
-the network's grid, after cleaning, is kept. What is printed goes into inference.yaml. A network
-is surer of the cases that it was trained on than of others, so the gain found here is not the gain
-to be expected: the last table scores the validation cases of the list, which chose nothing.
+the network's grid, after cleaning, is kept. What is printed goes into inference.yaml.
+
+A network is surer of the cases that it was trained on than of others, so that parameters found on
+those leave too little to the CRF, and the gain found there is not the gain to be expected. Better
+is a pair of a fold, as `liverseg train` leaves it in FOLDER, on the cases that it has not seen:
+--networks FOLDER --data-list data_lists/btcv_foldN.json --section validation. The table then scores
+every case with what the other cases chose. What each network has seen is said.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +38,7 @@ from liverseg.transforms import LoadLabeld, LoadScand, ToNetworkGridd
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
+SHIPPED_LIST = ROOT / "data_lists" / "btcv_all.json"  # what the bundle's networks were trained on
 LIVER = (5,)  # in BTCV
 GRID: Mapping[str, Sequence[float]] = {
     "bilateral_weight": (0.0, 2.0, 5.0, 10.0),
@@ -84,7 +91,28 @@ def cleaned(logit: torch.Tensor) -> npt.NDArray[np.bool_]:
     return liver_component((logit > 0).numpy().astype(np.uint8))[0] > 0
 
 
-def scored(case: Case, choice: Choice | None, window: Sequence[float]) -> Scores:
+Scorer = Callable[[Case, Choice | None], Scores]
+
+
+def remembering(window: Sequence[float], clean: bool = True) -> Scorer:
+    """Figures of a case, refined where there is a choice; each is made once.
+
+    Args:
+        window: of the image, HU.
+        clean: whether masks are cleaned before they are scored.
+    """
+    known: dict[tuple[str, Choice | None], Scores] = {}
+
+    def score(case: Case, choice: Choice | None) -> Scores:
+        key = case.name, choice
+        if key not in known:
+            known[key] = scored(case, choice, window, clean)
+        return known[key]
+
+    return score
+
+
+def scored(case: Case, choice: Choice | None, window: Sequence[float], clean: bool) -> Scores:
     """Figures of a case on the network's grid, refined where there is a choice."""
     heads = case.heads
     if choice is not None:
@@ -92,13 +120,14 @@ def scored(case: Case, choice: Choice | None, window: Sequence[float]) -> Scores
         step = RefineD("pred", window, choice.parameters, tau)
         heads = step({"image": case.image, "pred": heads})["pred"]
     affine = case.image.affine.numpy().astype(np.float64)
-    return scores(cleaned(heads[0]), case.label, affine)
+    mask = cleaned(heads[0]) if clean else (heads[0] > 0).numpy()
+    return scores(mask, case.label, affine)
 
 
 def search(
     cases: Sequence[Case],
     start: Choice,
-    window: Sequence[float],
+    score: Scorer,
     sweeps: int = 1,
     grid: Mapping[str, Sequence[float]] = GRID,
 ) -> Iterator[tuple[str, float, Choice]]:
@@ -109,7 +138,7 @@ def search(
     """
 
     def mean_score(choice: Choice) -> float:
-        found = [scored(case, choice, window).sliver07_score for case in cases]
+        found = [score(case, choice).sliver07_score for case in cases]
         return float(np.nanmean(found))
 
     best, best_score = start, mean_score(start)
@@ -143,9 +172,18 @@ def read_cases(parser: ConfigParser, data_list: Path, section: str, count: int) 
         yield Case(Path(item["image"]).name, plain, data["image"][:1], label)
 
 
-def table(cases: Sequence[Case], choice: Choice, window: Sequence[float]) -> str:
-    """Mean of each figure, without and with the CRF, and on how many cases it is better."""
-    rows = [[asdict(scored(case, chosen, window)) for case in cases] for chosen in (None, choice)]
+def table(cases: Sequence[Case], choices: Sequence[Choice], score: Scorer) -> str:
+    """Mean of each figure, without and with the CRF, and on how many cases it is better.
+
+    Args:
+        cases: to be scored.
+        choices: for each case.
+        score: gives the figures.
+    """
+    rows = [
+        [asdict(score(case, None)) for case in cases],
+        [asdict(score(case, choice)) for case, choice in zip(cases, choices, strict=True)],
+    ]
     lines = [f"{'':<16}{'network':>10}{'+ CRF':>10}{'change':>10}   better on"]
     for figure in FIGURES:
         plain, refined = (np.array([row[figure] for row in one]) for one in rows)
@@ -159,29 +197,69 @@ def table(cases: Sequence[Case], choice: Choice, window: Sequence[float]) -> str
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Search and print."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--data-list", type=Path, default=ROOT / "data_lists" / "btcv.json")
-    arguments.add_argument("--cases", type=int, default=4, help="of the training section")
-    arguments.add_argument("--sweeps", type=int, default=1, help="over all parameters")
-    args = arguments.parse_args()
+def chosen_by_others(
+    cases: Sequence[Case], start: Choice, score: Scorer, sweeps: int
+) -> list[Choice]:
+    """For each case what the search finds on all others."""
+    return [
+        list(search([other for other in cases if other is not case], start, score, sweeps))[-1][2]
+        for case in cases
+    ]
+
+
+def seen(networks: Path | None, data_list: Path) -> set[str]:
+    """Names of the scans that a pair was trained on: of the bundle's the list with all."""
+    trained_on = SHIPPED_LIST if networks is None else data_list
+    return {Path(item["image"]).name for item in json.loads(trained_on.read_text())["training"]}
+
+
+def said(cases: Sequence[Case], known: set[str]) -> str:
+    """Names of cases, and which of them the networks were trained on."""
+    marked = [f"{case.name}{' (in-sample)' if case.name in known else ''}" for case in cases]
+    return ", ".join(marked)
+
+
+def bundle_parser(networks: Path | None) -> ConfigParser:
+    """inference.yaml, with the pair of a training where one is given."""
     parser = ConfigParser()
     parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
     parser["bundle_root"] = str(bundle_root())
-    window = parser["window"]
+    if networks is not None:
+        parser["checkpoint"] = str(networks / "model.pt")
+        parser["coarse_checkpoint"] = str(networks / "coarse" / "model.pt")
+    return parser
+
+
+def main() -> None:
+    """Search and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument(
+        "--networks", type=Path, metavar="FOLDER", help="of liverseg train; the bundle's if none"
+    )
+    arguments.add_argument("--data-list", type=Path, default=ROOT / "data_lists" / "btcv.json")
+    arguments.add_argument("--section", choices=("training", "validation"), default="training")
+    arguments.add_argument("--cases", type=int, default=4, help="of the section")
+    arguments.add_argument("--sweeps", type=int, default=1, help="over all parameters")
+    args = arguments.parse_args()
+    parser = bundle_parser(args.networks)
     start = Choice(parser.get_parsed_content("crf"), float(parser["tau"][0]))
-    cases = list(read_cases(parser, args.data_list, "training", args.cases))
-    print(f"training cases: {', '.join(case.name for case in cases)}", flush=True)
+    known, score = seen(args.networks, args.data_list), remembering(parser["window"])
+    cases = list(read_cases(parser, args.data_list, args.section, args.cases))
+    print(f"searched on {said(cases, known)}", flush=True)
     best = start
-    for name, score, best in search(cases, start, window, args.sweeps):
-        print(f"{name:<18}{best.value(name):>8g}   mean score {score:.2f}", flush=True)
+    for name, found, best in search(cases, start, score, args.sweeps):
+        print(f"{name:<18}{best.value(name):>8g}   mean score {found:.2f}", flush=True)
     print("\nfor inference.yaml:")
     for name, value in (*asdict(best.parameters).items(), ("tau, each branch", best.tau)):
         print(f"  {name}: {value:g}")
-    print(f"\ntraining cases\n{table(cases, best, window)}", flush=True)
-    held_out = list(read_cases(parser, args.data_list, "validation", args.cases))
-    print(f"\nvalidation cases, which chose nothing\n{table(held_out, best, window)}")
+    print(f"\nthe same cases, which chose\n{table(cases, [best] * len(cases), score)}", flush=True)
+    if args.section == "validation" and len(cases) > 1:
+        by_others = chosen_by_others(cases, start, score, args.sweeps)
+        print(f"\neach with what the other cases chose\n{table(cases, by_others, score)}")
+    if args.section == "training":
+        others = list(read_cases(parser, args.data_list, "validation", args.cases))
+        print(f"\nwhich chose nothing: {said(others, known)}")
+        print(table(others, [best] * len(others), score))
 
 
 if __name__ == "__main__":

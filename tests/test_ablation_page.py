@@ -24,7 +24,10 @@ def results() -> dict[str, Any]:
                 figures |= {"voe_percent": size * more * (1 + crf), "dice": 0.9}
                 rows.append({"case": case, "network": network, "crf": crf, **figures})
             rows[-1] |= {"dice_main": 0.5, "dice_layer6": 0.25, "dice_layer3": 0.125}
-        log = [{"epoch": str(epoch), "loss_main": str(1 / epoch)} for epoch in (1, 2)]
+        log = [
+            {"epoch": str(epoch), "loss_main": str(1 / epoch), "val_mean_dice": dice}
+            for epoch, dice in ((1, ""), (2, "0.75"))
+        ]
         gradients = [{"epoch": 1.0, "layer1": 0.5, "layer8": 0.25}]
         crf_found = {"bilateral_mm": 20.0, "tau": 0.0}
         found[f"0 {network}"] = {
@@ -41,8 +44,8 @@ def results() -> dict[str, Any]:
 def test_page_has_means_verdicts_and_the_budget(results: dict[str, Any], tmp_path: Path) -> None:
     write_page(tmp_path / "new" / "page.md", results, {"schedule": "short", "max_epochs": 2})
     page = (tmp_path / "new" / "page.md").read_text()
-    assert "schedule short; max_epochs 2. Folds 0 of BTCV, 2 held-out cases; 24 steps" in page
-    assert "3 minutes of training in all" in page
+    assert "not the paper's experiment:** 24 steps a network, 3 minutes of training" in page
+    assert "schedule short; max_epochs 2. Folds 0 of BTCV, 2 held-out cases. Both" in page
     assert "Not learnt" not in page
     assert "| CNN | 0.900 | 4.00 (2.83) | 7.68 | 4.00 (2.83) | 1.98 |" in page  # |VD|, no sign
     assert "| DSN + CRF | 0.900 | 4.00 (2.83) | 5.37 |" in page
@@ -53,6 +56,7 @@ def test_page_has_means_verdicts_and_the_budget(results: dict[str, Any], tmp_pat
     )
     assert "| 0 | DSN | b | 0.500 | 0.250 | 0.125 |" in page
     assert "| 0 | CNN | 1.0000 | 0.5000 |" in page
+    assert "| fold | network | epoch 2 |\n| --- | --- | --- |\n| 0 | CNN | 0.750 |" in page
     assert "| 0 | CNN | 1 | 5.00e-01 | 2.50e-01 |" in page
 
 
