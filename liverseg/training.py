@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import pickle
@@ -15,6 +14,8 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.transforms import Compose
 from torch import nn
+
+from liverseg.weight_files import save_atomically, save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -238,19 +239,6 @@ class ResumableCheckpoint:
         return dict(state)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """A plain state_dict on the CPU, and its SHA-256 beside it.
-
-    Args:
-        network: whose weights.
-        path: the file; ``path + ".sha256"`` is in the format of sha256sum.
-    """
-    save_atomically({key: value.cpu() for key, value in network.state_dict().items()}, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    record = path.with_name(f"{path.name}.sha256")
-    record.write_text(f"{digest}  {path.name}\n", encoding="ascii")
-
-
 def warm_polynomial(warm_up: int, steps: int, power: float = 0.9) -> Callable[[int], float]:
     """A learning rate that rises linearly, and falls to 0 as a power of what is left.
 
@@ -268,16 +256,3 @@ def warm_polynomial(warm_up: int, steps: int, power: float = 0.9) -> Callable[[i
         return float(left**power * min(1, (done + 1) / warm_up))
 
     return factor
-
-
-def save_atomically(state: Mapping[str, Any], path: Path) -> None:
-    """torch.save to a temporary name, then rename: never a half-written file.
-
-    Args:
-        state: what to save.
-        path: the file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    torch.save(state, part)
-    part.replace(path)

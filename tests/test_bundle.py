@@ -30,7 +30,7 @@ from liverseg.bundle_files import (
 from liverseg.dsn import DSN
 from liverseg.metrics import scores
 from liverseg.train_run import RECIPES
-from liverseg.training import save_weights
+from liverseg.weight_files import save_weights
 
 CONFIGS = bundle_root() / "configs"
 TRAIN, COARSE, INFERENCE, EVALUATE = (
@@ -133,7 +133,7 @@ def with_weights(weights: Path) -> dict[str, Any]:
 def train(config: str | list[str] = TRAIN, **changes: Any) -> ConfigWorkflow:
     coarse = Path(os.environ["LIVERSEG_DATA"]) / "coarse.pt"
     settings = {**SMALL_TRAINING, "coarse_checkpoint": str(coarse), **changes}
-    if config != TRAIN:  # where network_def is the coarse one
+    if COARSE in config:  # where network_def is the coarse one
         settings = {key: settings[key] for key in settings if not key.startswith("network_def")}
     workflow = ConfigWorkflow(
         config,
@@ -241,6 +241,26 @@ def test_training_with_nothing_held_out_validates_nothing(data_list: Path) -> No
     assert row["iteration"] == "4"
     assert row["val_mean_dice"] == ""
     assert len(checked_weights(data_list.parent / "out" / "model.pt")) == 64
+
+
+def test_finetuning_starts_from_the_shipped_weights_and_their_statistics(
+    data_list: Path, tmp_path: Path
+) -> None:
+    """A learning rate of 0 leaves both as they were, however the patches look."""
+    network = small_network()
+    network.layer1[1].running_mean.fill_(0.25)
+    save_weights(network, tmp_path / "shipped.pt")
+    finetune = str(CONFIGS / "finetune.yaml")
+    assert ConfigParser.load_config_file(finetune)["initial_checkpoint"].startswith("$@bundle_root")
+    train(
+        [TRAIN, finetune],
+        learning_rate=0.0,
+        initial_checkpoint=str(tmp_path / "shipped.pt"),
+        **{"network_def#norm": "batch"},
+    ).run()
+    kept = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
+    for key, value in network.state_dict().items():
+        assert torch.allclose(kept[key], value, atol=1e-7), key
 
 
 def test_training_that_stops_and_goes_on_ends_like_one_that_never_stopped(

@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 
 from liverseg.bundle_files import bundle_root
 from liverseg.dsn import DSN
-from liverseg.training import save_weights
+from liverseg.weight_files import save_weights
 
 CONFIGS = bundle_root() / "configs"
 SMALL = {"channels": [4, 4, 8, 8, 8, 8], "kernel_sizes": [[3, 3, 3]] * 5 + [[1, 1, 1]]}

@@ -17,7 +17,7 @@ from liverseg.bundle_files import bundle_root
 from liverseg.dsn import DSN
 from liverseg.pipeline import accepted_scans, find_device, load_pipeline
 from liverseg.scans import read_scan
-from liverseg.training import save_weights
+from liverseg.weight_files import save_weights
 
 
 @pytest.fixture

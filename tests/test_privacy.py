@@ -178,7 +178,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     from monai.bundle import ConfigParser
 
     import liverseg.dsn  # noqa: F401  makes `_target_: DSN` known
-    from liverseg.training import save_weights
+    from liverseg.weight_files import save_weights
 
     root = tmp_path_factory.mktemp("privacy")
     found = Place(root / "program", root / "inputs", root / "temporary")
