@@ -7,6 +7,7 @@ from pathlib import Path
 import monai.bundle
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import nn
 
 from liverseg.bundle_files import bundle_root
@@ -17,25 +18,43 @@ from liverseg.heads import LiverHeads
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(params=[1, 2], ids=["coarse", "fine"])
-def network(request: pytest.FixtureRequest) -> DSN:
-    """A small network of each of the two forms, with running statistics of its own."""
+def small(in_channels: int) -> DSN:
+    """A small network with running statistics of its own."""
     torch.manual_seed(0)
     made = DSN(
-        in_channels=request.param,
-        out_channels=9 if request.param == 1 else 2,
+        in_channels=in_channels,
+        out_channels=9 if in_channels == 1 else 2,
         channels=(4, 4, 8, 8, 8, 8),
         kernel_sizes=((3, 3, 3),) * 6,
         norm="batch",
         init="he",
         skips=True,
     )
-    made.train()(torch.rand(2, request.param, 16, 16, 16))
+    made.train()(torch.rand(2, in_channels, 16, 16, 16))
     return made.eval()
 
 
+def shipped(name: str) -> nn.Module:
+    """A network of the bundle, with its weights."""
+    parser = ConfigParser()
+    parser.read_config(bundle_root() / "configs" / "inference.yaml")
+    loaded, network = {
+        "coarse": ("coarse_loaded", "coarse_network_def"),
+        "fine": ("loaded", "network_def"),
+    }[name]
+    assert parser.get_parsed_content(loaded)
+    made: nn.Module = parser.get_parsed_content(network)
+    return made.eval()
+
+
+@pytest.fixture(params=["small coarse", "small fine", "shipped coarse", "shipped fine"])
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    size, name = request.param.split()
+    return shipped(name) if size == "shipped" else small(1 if name == "coarse" else 2)
+
+
 @pytest.fixture
-def image(network: DSN) -> torch.Tensor:
+def image(network: nn.Module) -> torch.Tensor:
     return torch.rand(1, network.in_channels, 24, 28, 20)
 
 
@@ -45,7 +64,7 @@ def expected(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
     return heads
 
 
-def test_torchscript_gives_every_head(network: DSN, image: torch.Tensor, tmp_path: Path) -> None:
+def test_torchscript_gives_every_head(network: nn.Module, image: torch.Tensor, tmp_path: Path) -> None:
     (path,) = export({"model": network}, tmp_path, ["torchscript"])
     loaded = torch.jit.load(str(path))
     with torch.no_grad():
@@ -53,7 +72,7 @@ def test_torchscript_gives_every_head(network: DSN, image: torch.Tensor, tmp_pat
     assert all(torch.allclose(a, b, atol=TOLERANCE) for a, b in heads)
 
 
-def test_onnx_gives_every_head(network: DSN, image: torch.Tensor, tmp_path: Path) -> None:
+def test_onnx_gives_every_head(network: nn.Module, image: torch.Tensor, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     (path,) = export({"model": network}, tmp_path, ["onnx"])
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -61,7 +80,7 @@ def test_onnx_gives_every_head(network: DSN, image: torch.Tensor, tmp_path: Path
     assert torch.allclose(torch.from_numpy(answer), expected(network, image), atol=TOLERANCE)
 
 
-def test_openvino_gives_every_head(network: DSN, image: torch.Tensor, tmp_path: Path) -> None:
+def test_openvino_gives_every_head(network: nn.Module, image: torch.Tensor, tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     (path,) = export({"model": network}, tmp_path, ["openvino"])
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -69,7 +88,7 @@ def test_openvino_gives_every_head(network: DSN, image: torch.Tensor, tmp_path: 
     assert torch.allclose(answer, expected(network, image), atol=TOLERANCE)
 
 
-def test_safetensors_hold_the_weights_exactly(network: DSN, tmp_path: Path) -> None:
+def test_safetensors_hold_the_weights_exactly(network: nn.Module, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     (path,) = export({"model": network}, tmp_path, ["safetensors"])
     loaded = safetensors.load_file(path)
@@ -77,7 +96,7 @@ def test_safetensors_hold_the_weights_exactly(network: DSN, tmp_path: Path) -> N
     assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
 
 
-def test_unknown_format_is_named(network: DSN, tmp_path: Path) -> None:
+def test_unknown_format_is_named(network: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"of {', '.join(FORMATS)}; got tensorrt"):
         export({"model": network}, tmp_path, ["tensorrt"])
 
