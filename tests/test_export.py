@@ -64,7 +64,9 @@ def expected(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
     return heads
 
 
-def test_torchscript_gives_every_head(network: nn.Module, image: torch.Tensor, tmp_path: Path) -> None:
+def test_torchscript_gives_every_head(
+    network: nn.Module, image: torch.Tensor, tmp_path: Path
+) -> None:
     (path,) = export({"model": network}, tmp_path, ["torchscript"])
     loaded = torch.jit.load(str(path))
     with torch.no_grad():
