@@ -175,6 +175,8 @@ def read_cases(parser: ConfigParser, data_list: Path, section: str, count: int) 
 def table(cases: Sequence[Case], choices: Sequence[Choice], score: Scorer) -> str:
     """Mean of each figure, without and with the CRF, and on how many cases it is better.
 
+    Means are over the cases where a figure is defined without and with the CRF.
+
     Args:
         cases: to be scored.
         choices: for each case.
@@ -189,7 +191,10 @@ def table(cases: Sequence[Case], choices: Sequence[Choice], score: Scorer) -> st
         plain, refined = (np.array([row[figure] for row in one]) for one in rows)
         larger_is_better = figure in ("dice", "sliver07_score")
         better = int(((refined > plain) == larger_is_better)[refined != plain].sum())
-        before, after = float(np.nanmean(plain)), float(np.nanmean(refined))
+        both = np.isfinite(plain) & np.isfinite(refined)  # without distances where a mask is empty
+        before, after = (
+            float(one[both].mean()) if both.any() else np.nan for one in (plain, refined)
+        )
         lines.append(
             f"{figure:<16}{before:>10.3f}{after:>10.3f}{after - before:>+10.3f}"
             f"   {better} of {len(cases)}"
