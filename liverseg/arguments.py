@@ -8,7 +8,7 @@ from typing import NoReturn, TypeAlias
 
 from liverseg import __version__
 from liverseg.layout import DEFAULT_OUTPUTS, OUTPUTS, wrong_outputs
-from liverseg.limits import MEMORY_SHARE, TIMEOUT_S
+from liverseg.limits import MEMORY_SHARE, ORDINARY_WORKERS, TIMEOUT_S
 from liverseg.size_options import above_zero, add_sizes, positive
 
 WRONG_USAGE = 2
@@ -228,8 +228,15 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--memory-limit",
         type=above_zero,
         metavar="GIB",
-        help="for the process that reads and segments the scans (default: "
+        help="for the processes that read and segment the scans (default: "
         f"{MEMORY_SHARE:.0%} of the machine's memory)".replace("%", "%%"),
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="scans at a time, each in a process of its own (default: "
+        f"{ORDINARY_WORKERS}, or 1 on one core)",
     )
 
 

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeAlias
 
 from liverseg.case import Segmentation
 from liverseg.conversion import Conversion
+from liverseg.crew import Crew
 from liverseg.errors import ScanRejected
 from liverseg.failure import FAILURES
 from liverseg.identity import settled
-from liverseg.isolation import Isolated
 from liverseg.job import Job
-from liverseg.layout import CASES, CONVERTED, DEFAULT_OUTPUTS
-from liverseg.limits import TIMEOUT_S, Limits
+from liverseg.layout import CASES, DEFAULT_OUTPUTS
+from liverseg.limits import Limits
 from liverseg.lock import sole_writer
-from liverseg.manifest import Ledger, Row, Status, new_row
+from liverseg.manifest import Row, Status, new_row
 from liverseg.outputs import remove_parts
 from liverseg.pipeline import BuiltPipeline, BundlePipeline, Pipeline
+from liverseg.record import NOT_SELECTED, OnRow, Record
 from liverseg.scans import ORDINARY_FINDING, Finding, Scan, found_scans
+from liverseg.selection import chosen_of, without_own
 from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 __all__ = [
     "DEFAULT_OUTPUTS",
     "Limits",
+    "OnRow",
     "Pipeline",
     "Row",
     "convert",
@@ -40,8 +43,6 @@ ORDINARY_LIMITS = Limits()
 
 # One path or several, as text or not.
 Paths: TypeAlias = str | Path | Sequence[str | Path]
-# Called with (None, 0, scans) once the scans are found, then with (row, number, scans) after each.
-OnRow = Callable[[Row | None, int, int], None]
 
 
 def segment(
@@ -54,8 +55,7 @@ def segment(
     refine: bool = False,
     resume: bool = True,
     resample_irregular: bool = False,
-    timeout_s: float = TIMEOUT_S,
-    memory_limit_bytes: int | None = None,
+    limits: Limits = ORDINARY_LIMITS,
     sizes: Sizes = ORDINARY_SIZES,
     on_row: OnRow | None = None,
 ) -> list[Row]:
@@ -73,24 +73,25 @@ def segment(
             brings.
         resume: skip cases that an earlier run finished with the same weights, version and refine.
         resample_irregular: segment unevenly spaced slices too, flagged; refused otherwise.
-        timeout_s: for one scan; it fails with TIMEOUT when it takes longer.
-        memory_limit_bytes: for the process that does the scans, 75 % of the machine's memory by
-            default; a scan that makes it larger fails with OUT_OF_MEMORY.
+        limits: seconds for one scan, which fails with TIMEOUT when it takes longer; memory for all
+            that are in work, which fails with OUT_OF_MEMORY when it alone needs more; and how many
+            are in work at a time.
         sizes: what is too large to be read.
-        on_row: called with (None, 0, scans), then (row, number, scans) after every scan.
+        on_row: called with (None, 0, scans), then (row, number, scans) after every scan, in the
+            order in which they are done.
 
     Returns:
-        A row a series found, rejected ones too; empty, and nothing written, when nothing is found.
+        A row a series found, rejected ones too, in the order in which they were found; empty, and
+        nothing written, when nothing is found.
 
     Raises:
         FileNotFoundError: an input, the bundle or its weights are missing.
         ValueError: no such device, series or output; an empty path; a limit that is none; or
             weights that do not match their SHA-256.
         BlockingIOError: another run is writing to the output folder.
-        ScanRejected: the process that does the scans cannot start, within the memory limit too.
+        ScanRejected: no process for the scans can start, within the memory limit too.
         OSError: the output folder cannot be written.
     """
-    limits = Limits(timeout_s, memory_limit_bytes)
     folder = _path(output)
     job = Segmentation(folder, BundlePipeline(device, refine=refine), tuple(outputs), resume)
     return run_batch(
@@ -131,8 +132,7 @@ def convert(
     output: str | Path,
     *,
     series: str = "all",
-    timeout_s: float = TIMEOUT_S,
-    memory_limit_bytes: int | None = None,
+    limits: Limits = ORDINARY_LIMITS,
     sizes: Sizes = ORDINARY_SIZES,
     on_row: OnRow | None = None,
 ) -> list[Row]:
@@ -140,7 +140,6 @@ def convert(
 
     Args, returns and raises as `segment`, without a network.
     """
-    limits = Limits(timeout_s, memory_limit_bytes)
     folder = _path(output)
     job = Conversion(folder)
     finding = Finding(sizes=sizes)
@@ -171,86 +170,31 @@ def run_batch(
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Do a job on every scan found; the manifest is valid after each. See `segment`."""
-    report = on_row or (lambda row, number, count: None)
-    rows: list[Row] = []
     with ExitStack() as kept:
         found = kept.enter_context(found_scans(inputs, finding, limits.memory_bytes))
-        asked_of = _without_own(found, inputs, output)
+        asked_of = without_own(found, inputs, output)
         if not asked_of:
-            return rows
+            return []
         kept.enter_context(sole_writer(output))
         for folder in (output, *(output / CASES).glob("*/")):
             remove_parts(folder)
         scans = settled(asked_of, job.results())
-        chosen = _chosen(asked_of, scans, series)
-        isolated = kept.enter_context(Isolated(job, limits))
+        chosen = chosen_of(asked_of, scans, series)
+        crew = kept.enter_context(closing(Crew(job, limits)))
         wanted = [scan for scan in scans if scan.accepted and scan.case_id in chosen]
         # Whatever can go wrong for all scans does so here, before anything is written.
         earlier = _earlier(wanted, job)
-        if len(earlier) < len(wanted):
-            isolated.start()
-        ledger = Ledger(output)
-        ledger.write()
+        waiting = [scan for scan in wanted if scan.case_id not in earlier]
+        if waiting:
+            crew.start()
+        record = Record(output, scans, job, on_row)
         # Also when the batch is interrupted.
-        kept.callback(lambda: job.conclude(ledger.rows))
-        report(None, 0, len(scans))
-        for number, scan in enumerate(scans, 1):
-            if scan.case_id in chosen:
-                row = earlier.get(scan.case_id) or _row_of(scan, job, isolated)
-                ledger.add(row, scan)
-            else:
-                row = new_row(scan, "skipped", scan.code, "not selected by the choice of series")
-                if scan.case_id not in ledger:
-                    ledger.add(row, scan)
-            rows.append(row)
-            report(row, number, len(scans))
-    return rows
-
-
-def selected(scans: Sequence[Scan], series: str) -> set[str]:
-    """Case ids of the scans that are to be processed.
-
-    Args:
-        scans: all that were found.
-        series: "all"; "best": of each study's accepted series the one with most slices, the
-            thinner ones where equal, rejected ones stay listed; or a SeriesInstanceUID or case id.
-
-    Raises:
-        ValueError: no scan has that identifier, or it is empty, as that of a scan without one.
-    """
-    if series == "all":
-        return {scan.case_id for scan in scans}
-    if series != "best":
-        chosen = {scan.case_id for scan in scans if series in (scan.series_uid, scan.case_id)}
-        if not chosen or not series:
-            raise ValueError(
-                "series should be all, best, or the SeriesInstanceUID or case id of one of the "
-                f"{len(scans)} series found; none has the one given"
-            )
-        return chosen
-    best: dict[str, Scan] = {}
-    for scan in scans:
-        if not scan.accepted:
-            continue
-        # NIfTI files and series without identifiers belong to no study: each is its own best.
-        study = scan.study_uid or scan.case_id
-        if study not in best or _preference(scan) > _preference(best[study]):
-            best[study] = scan
-    rejected = {scan.case_id for scan in scans if not scan.accepted}
-    return rejected | {scan.case_id for scan in best.values()}
-
-
-def _chosen(asked_of: Sequence[Scan], scans: Sequence[Scan], series: str) -> set[str]:
-    """Case ids of the selected scans, which `inspect` and the manifest may know by two."""
-    if series in {scan.case_id for scan in scans} - {scan.case_id for scan in asked_of}:
-        return {series}
-    chosen = selected(asked_of, series)
-    pairs = zip(asked_of, scans, strict=True)
-    return {scan.case_id for before, scan in pairs if before.case_id in chosen}
-
-
-def _preference(scan: Scan) -> tuple[int, float]:
-    return scan.slices, -scan.spacing_mm[2]
+        kept.callback(record.conclude)
+        record.add_all((scan, row) for scan in scans if (row := _known(scan, chosen, earlier)))
+        with closing(crew):
+            for scan, outcome in crew.outcomes(waiting):
+                record.add(scan, outcome if isinstance(outcome, Row) else _undone(scan, outcome))
+        return record.rows
 
 
 def _earlier(wanted: Sequence[Scan], job: Job) -> dict[str, Row]:
@@ -262,36 +206,16 @@ def _earlier(wanted: Sequence[Scan], job: Job) -> dict[str, Row]:
     return {case_id: row for case_id, row in rows.items() if row is not None}
 
 
-def _row_of(scan: Scan, job: Job, isolated: Isolated) -> Row:
-    """Do one scan; whatever happens to it ends here, and only a finished one leaves files."""
+def _known(scan: Scan, chosen: Collection[str], earlier: Mapping[str, Row]) -> Row | None:
+    """The row of a scan that is not to be done, or not again."""
+    if scan.case_id not in chosen:
+        return new_row(scan, "skipped", scan.code, NOT_SELECTED)
     if not scan.accepted:
-        job.discard(scan.case_id)
         return new_row(scan, "rejected", scan.code, scan.reason)
-    # Not the scan's fault if this fails, so the batch ends with it.
-    isolated.start()
-    finished = False
-    try:
-        row = isolated.process(scan)
-        finished = True
-    except ScanRejected as refusal:
-        status: Status = "failed" if refusal.code in FAILURES else "rejected"
-        row = new_row(scan, status, refusal.code, refusal.detail)
-    finally:
-        # Also when the batch is interrupted in the middle of this scan.
-        if not finished:
-            job.discard(scan.case_id)
-    return row
+    return earlier.get(scan.case_id)
 
 
-def _without_own(found: Sequence[Scan], inputs: Sequence[Path], output: Path) -> list[Scan]:
-    """Leave out what earlier runs have written, where the output folder is among the inputs."""
-    own = output.resolve()
-    if any(Path(path).resolve().is_relative_to(own) for path in inputs):
-        # Asked for by name; only what is certainly ours is left out.
-        return [scan for scan in found if not _certainly_own(scan.source.resolve(), own)]
-    return [scan for scan in found if not scan.source.resolve().is_relative_to(own)]
-
-
-def _certainly_own(source: Path, own: Path) -> bool:
-    converted = source.parent == own and CONVERTED.fullmatch(source.name) is not None
-    return converted or source.is_relative_to(own / CASES)
+def _undone(scan: Scan, refusal: ScanRejected) -> Row:
+    """The row of a scan that could not be done."""
+    status: Status = "failed" if refusal.code in FAILURES else "rejected"
+    return new_row(scan, status, refusal.code, refusal.detail)

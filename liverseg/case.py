@@ -151,7 +151,7 @@ class Segmentation:
         pipeline = self.pipeline
         return Provenance(__version__, pipeline.weights_sha256, pipeline.options)
 
-    def conclude(self, rows: Sequence[Mapping[str, str]]) -> None:
+    def conclude(self, rows: Sequence[Mapping[str, str]], left: int) -> None:
         """Write index.html."""
         cases = self.output / CASES
         ids = [row["case_id"] for row in rows]
@@ -159,7 +159,7 @@ class Segmentation:
             name: {case_id for case_id in ids if (cases / case_id / name).is_file()}
             for name in (PAGE_FILE, PICTURE_FILE)
         }
-        page = index_page(rows, there[PAGE_FILE], there[PICTURE_FILE])
+        page = index_page(rows, there[PAGE_FILE], there[PICTURE_FILE], left)
         write_text(self.output / INDEX_FILE, page)
 
     def discard(self, case_id: str) -> None:

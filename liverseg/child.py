@@ -6,6 +6,7 @@ Nothing that it sends back is ever unpickled here: it decodes what strangers hav
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -39,6 +40,9 @@ class Child:
         most_bytes: of memory that it may use.
         answer_bytes: that an answer may have.
         what: how a message names it.
+
+    Attributes:
+        pipe: descriptor that can be read when `look` has something to tell.
     """
 
     def __init__(self, module: str, most_bytes: int, answer_bytes: int, what: str) -> None:
@@ -46,9 +50,11 @@ class Child:
         self._answer_bytes = answer_bytes
         self._what = what
         self._kills = out_of_memory_kills()
+        self._received = bytearray()
+        self._timeout_s = self._deadline = math.inf
         watched = resident_bytes(os.getpid()) is not None
         request_read, self._requests = os.pipe()
-        self._answers, answer_write = os.pipe()
+        self.pipe, answer_write = os.pipe()
         given = (request_read, answer_write, os.getpid(), 0 if watched else most_bytes)
         try:
             self._process = subprocess.Popen(
@@ -63,7 +69,7 @@ class Child:
             )
         except BaseException:
             os.close(self._requests)
-            os.close(self._answers)
+            os.close(self.pipe)
             raise
         finally:
             os.close(request_read)
@@ -75,25 +81,46 @@ class Child:
         Raises:
             ScanRejected: CRASHED, OUT_OF_MEMORY or TIMEOUT.
         """
-        deadline = time.monotonic() + timeout_s
-        received = bytearray()
-        with suppress(BrokenPipeError):
-            # A process that is gone shows below, with its exit status.
-            self._send(request)
+        self.ask(request, timeout_s)
         while True:
-            if wait([self._answers], WATCH_INTERVAL_S):
-                chunk = os.read(self._answers, CHUNK_BYTES)
-                received += chunk
-                if not chunk or len(received) > self._answer_bytes:
-                    raise self._death()
-                if chunk.endswith(b"\n"):
-                    answer: dict[str, Any] = json.loads(received)
-                    return answer
-            if (resident_bytes(self._process.pid) or 0) > self._most_bytes:
-                raise _too_greedy(self._what, self._most_bytes)
-            if time.monotonic() > deadline:
-                sentence = f"{self._what} should be done in {timeout_s:g} s; it was not."
-                raise ScanRejected("TIMEOUT", sentence)
+            wait([self.pipe], WATCH_INTERVAL_S)
+            answer = self.look()
+            if answer is not None:
+                return answer
+
+    def ask(self, request: bytes, timeout_s: float) -> None:
+        """Send a request; `look` tells of its answer."""
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._received.clear()
+        with suppress(BrokenPipeError):
+            # A process that is gone shows when it is looked at, with its exit status.
+            self._send(request)
+
+    def look(self) -> dict[str, Any] | None:
+        """The answer, None while there is none; to be called every WATCH_INTERVAL_S.
+
+        Raises:
+            ScanRejected: CRASHED, OUT_OF_MEMORY or TIMEOUT.
+        """
+        while wait([self.pipe], 0):
+            chunk = os.read(self.pipe, CHUNK_BYTES)
+            self._received += chunk
+            if not chunk or len(self._received) > self._answer_bytes:
+                raise self._death()
+            if chunk.endswith(b"\n"):
+                answer: dict[str, Any] = json.loads(self._received)
+                return answer
+        if self.resident_bytes() > self._most_bytes:
+            raise too_greedy(self._what, self._most_bytes)
+        if time.monotonic() > self._deadline:
+            sentence = f"{self._what} should be done in {self._timeout_s:g} s; it was not."
+            raise ScanRejected("TIMEOUT", sentence)
+        return None
+
+    def resident_bytes(self) -> int:
+        """The memory that it uses; 0 where the system does not tell."""
+        return resident_bytes(self._process.pid) or 0
 
     def is_alive(self) -> bool:
         """Whether the process is there."""
@@ -108,7 +135,7 @@ class Child:
             self._process.kill()
             self._process.wait()
         os.close(self._requests)
-        os.close(self._answers)
+        os.close(self.pipe)
 
     def _send(self, request: bytes) -> None:
         view = memoryview(request)
@@ -127,7 +154,8 @@ class Child:
         return ScanRejected("CRASHED", f"{self._what} ended with {how}.")
 
 
-def _too_greedy(what: str, most_bytes: int) -> ScanRejected:
+def too_greedy(what: str, most_bytes: int) -> ScanRejected:
+    """What is said of a process that has passed its limit."""
     limit = f"{most_bytes / GIB:.3g} GiB of memory"
     return ScanRejected("OUT_OF_MEMORY", f"{what} may use {limit}; it needed more.")
 

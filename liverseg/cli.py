@@ -10,13 +10,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from liverseg.arguments import NEIGHBOURS, command_parser
 from liverseg.errors import ScanRejected
-from liverseg.size_options import memory_bytes_of, sizes_of
+from liverseg.size_options import limits_of, sizes_of
 
 if TYPE_CHECKING:
     from liverseg.batch import Row
@@ -127,7 +128,7 @@ def _segment(args: argparse.Namespace) -> int:
     from liverseg.batch import segment
     from liverseg.progress import BatchProgress
 
-    with BatchProgress(args.quiet) as progress:
+    with closing(BatchProgress(args.quiet)) as progress:
         rows = segment(
             args.inputs,
             args.output,
@@ -137,8 +138,7 @@ def _segment(args: argparse.Namespace) -> int:
             refine=args.refine,
             resume=args.resume,
             resample_irregular=args.resample_irregular,
-            timeout_s=args.timeout,
-            memory_limit_bytes=memory_bytes_of(args),
+            limits=limits_of(args),
             sizes=sizes_of(args),
             on_row=progress,
         )
@@ -149,13 +149,12 @@ def _convert(args: argparse.Namespace) -> int:
     from liverseg.batch import convert
     from liverseg.progress import BatchProgress
 
-    with BatchProgress(args.quiet) as progress:
+    with closing(BatchProgress(args.quiet)) as progress:
         rows = convert(
             args.inputs,
             args.output,
             series=args.series,
-            timeout_s=args.timeout,
-            memory_limit_bytes=memory_bytes_of(args),
+            limits=limits_of(args),
             sizes=sizes_of(args),
             on_row=progress,
         )
@@ -267,7 +266,7 @@ def _demo(args: argparse.Namespace) -> int:
     from liverseg.demo import run_demo
     from liverseg.progress import BatchProgress
 
-    with BatchProgress(args.quiet) as progress:
+    with closing(BatchProgress(args.quiet)) as progress:
         result = run_demo(args.output, on_row=progress)
     print("\n".join(result.lines), flush=True)
     return DONE if any(row.status == "done" for row in result.rows) else SOME_NOT_DONE

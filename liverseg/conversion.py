@@ -52,7 +52,7 @@ class Conversion:
         row = new_row(scan, "done")
         return replace(row, flags=tuple(codes), seconds=watch.seconds["all"])
 
-    def conclude(self, rows: Sequence[Mapping[str, str]]) -> None:
+    def conclude(self, rows: Sequence[Mapping[str, str]], left: int) -> None:
         """Nothing beside the manifest."""
 
     def discard(self, case_id: str) -> None:

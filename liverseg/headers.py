@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import pickle
 from pathlib import Path
-from types import TracebackType
 
 from liverseg.child import Child
 from liverseg.dicom.image import Slice, from_json
@@ -29,7 +28,7 @@ WHAT = "Reading a header"
 
 
 class Headers:
-    """Reads headers. A context manager: at its end its process is gone.
+    """Reads headers; its process is gone after `close`.
 
     Args:
         memory_bytes: of its process; by default as for a scan.
@@ -40,17 +39,6 @@ class Headers:
         self._most_bytes = Limits(memory_bytes=memory_bytes).most_bytes
         self._timeout_s = timeout_s
         self._child: Child | None = None
-
-    def __enter__(self) -> Headers:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
 
     def images(self, path: Path, sizes: Sizes) -> list[Slice]:
         """The images of a file, as `liverseg.dicom.images.images_of` gives them.
@@ -64,7 +52,7 @@ class Headers:
         request = pickle.dumps((path, sizes))
         if self._child is None or not self._child.is_alive():
             # It may have been killed while it waited, which is not this file's fault.
-            self._end()
+            self.close()
             self._child = Child(MODULE, self._most_bytes, ANSWER_BYTES, WHAT)
         answered = False
         try:
@@ -73,13 +61,14 @@ class Headers:
         finally:
             # Also when the run is interrupted while it waits.
             if not answered:
-                self._end()
+                self.close()
         if "code" in answer:
             logger.debug("in the headers' process: %s", answer["way"])
             raise ScanRejected(answer["code"], answer["detail"])
         return [from_json(values, path) for values in answer["images"]]
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End the process, where one was needed."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()

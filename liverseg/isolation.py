@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import pickle
 from dataclasses import fields
-from types import TracebackType
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from liverseg.child import Child
+from liverseg.child import WATCH_INTERVAL_S, Child
 from liverseg.errors import ScanRejected
 from liverseg.limits import Limits
 from liverseg.manifest import Row
@@ -34,86 +34,113 @@ START_ERRORS = {"ValueError": ValueError, "FileNotFoundError": FileNotFoundError
 
 
 class Isolated:
-    """A job in a process of its own. A context manager: at its end the process is gone.
+    """A job in a process of its own, which does one scan at a time; gone after `close`.
 
     Args:
         job: what is done with every scan; it is pickled.
         limits: for every scan.
+
+    Attributes:
+        scan: the one that it is doing; None while it gets ready, waits, or is gone.
     """
 
     def __init__(self, job: Job, limits: Limits) -> None:
         self._job = job
         self._limits = limits
         self._worker: Child | None = None
+        self._ready = False
+        self.scan: Scan | None = None
 
-    def __enter__(self) -> Isolated:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
-
-    def start(self) -> None:
-        """Have a process that is ready for a scan; quick where there is one.
+    def launch(self) -> None:
+        """Start the process, which `look` then finds ready; nothing where there is one.
 
         Raises:
-            ValueError: the job cannot begin, or cannot be sent to another process.
-            FileNotFoundError: the job lacks a file.
-            ScanRejected: the process broke or passed a limit before it was ready.
+            ValueError: the job cannot be sent to another process.
         """
         if self._worker is not None and self._worker.is_alive():
             return
         # It may have been killed while it waited, which is not the next scan's fault.
-        self.end()
+        self.close()
         try:
             pickled = pickle.dumps(self._job)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"a job should be one that can be pickled; {error}") from error
         self._worker = Child(MODULE, self._limits.most_bytes, ANSWER_BYTES, WHAT)
-        answer = self._answer(pickled, START_TIMEOUT_S)
-        if "code" in answer:
-            self.end()
-            if answer.get("error") in START_ERRORS:
-                raise START_ERRORS[answer["error"]](answer["detail"])
-            raise ScanRejected(answer["code"], answer["detail"])
+        self._worker.ask(pickled, START_TIMEOUT_S)
 
-    def process(self, scan: Scan) -> Row:
-        """Do one scan, after `start`.
+    @property
+    def is_free(self) -> bool:
+        """Whether the process is there and waits for a scan."""
+        return self._is_idle and self._worker is not None and self._worker.is_alive()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether it has nothing to tell; it may have been killed meanwhile."""
+        return self._ready and self.scan is None
+
+    @property
+    def pipe(self) -> int | None:
+        """Descriptor that can be read when `look` has something to tell; None without one."""
+        return None if self._worker is None or self._is_idle else self._worker.pipe
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that the process uses; 0 without one."""
+        return 0 if self._worker is None else self._worker.resident_bytes()
+
+    def give(self, scan: Scan) -> None:
+        """Have a scan done by a process that is free."""
+        if self._worker is None or not self.is_free:
+            raise ValueError("a process should be free when it is given a scan")
+        self._worker.ask(pickle.dumps(scan), self._limits.timeout_s)
+        self.scan = scan
+
+    def look(self) -> Row | None:
+        """The row of the scan; None while it is not done, or there is none.
 
         Raises:
-            ScanRejected: it was refused or failed. A process that crashed, hung or passed a limit
-                is gone by then and writes nothing any more; `start` makes a new one.
+            ScanRejected: the scan was refused or failed, or the process broke before it was
+                ready. One that crashed, hung or passed a limit is gone by then and writes
+                nothing any more; `launch` makes a new one.
+            ValueError: the job cannot begin.
+            FileNotFoundError: the job lacks a file.
         """
-        answer = self._answer(pickle.dumps(scan), self._limits.timeout_s)
-        if "code" in answer:
-            raise ScanRejected(answer["code"], answer["detail"])
-        return _row(answer["row"])
+        if self._worker is None or self._is_idle:
+            return None
+        try:
+            answer = self._worker.look()
+        except ScanRejected:
+            self.close()
+            raise
+        return None if answer is None else self._told(answer)
 
-    def end(self) -> None:
+    def start(self) -> None:
+        """Have a process that is free: launch one and wait; raises as `look`."""
+        self.launch()
+        while not self._ready:
+            if self.pipe is not None:
+                wait([self.pipe], WATCH_INTERVAL_S)
+            self.look()
+
+    def close(self) -> None:
         """Kill the process if there is one, and wait until it is gone."""
         worker, self._worker = self._worker, None
+        self._ready, self.scan = False, None
         if worker is not None:
             worker.kill()
 
-    def _answer(self, request: bytes, timeout_s: float) -> dict[str, Any]:
-        """What the process answers; whatever keeps it from answering ends it."""
-        if self._worker is None:
-            raise ValueError("start() should be called before a request")
-        answered = False
-        try:
-            answer = self._worker.answer(request, timeout_s)
-            answered = True
-        finally:
-            # Also when the batch is interrupted while it waits.
-            if not answered:
-                self.end()
+    def _told(self, answer: dict[str, Any]) -> Row | None:
+        """What an answer means."""
         if "way" in answer:
             logger.debug("in the scan's process: %s", answer["way"])
-        return answer
+        begun, self._ready, self.scan = self._ready, True, None
+        if "code" not in answer:
+            return _row(answer["row"]) if begun else None
+        if not begun:
+            self.close()
+            if answer.get("error") in START_ERRORS:
+                raise START_ERRORS[answer["error"]](answer["detail"])
+        raise ScanRejected(answer["code"], answer["detail"])
 
 
 def _row(columns: dict[str, Any]) -> Row:

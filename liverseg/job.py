@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 class Job(Protocol):
     """What is done with every accepted scan of a batch; pickled, to be done in another process.
 
-    The batch asks `results`, `prepare`, `finished`, `discard` and
-    `conclude` of its own copy, and the process
-    that does the scans `begin` and `process` of its.
+    The batch asks `results`, `prepare`, `finished`, `discard` and `conclude` of its own copy, and
+    each process that does scans `begin` and `process` of its.
     """
 
     def results(self) -> dict[str, str]:
@@ -35,8 +34,13 @@ class Job(Protocol):
     def process(self, scan: Scan) -> Row:
         """Do one scan and return its row; raises whatever went wrong."""
 
-    def conclude(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Write what tells of all cases; rows of the manifest as cells, of earlier runs too."""
+    def conclude(self, rows: Sequence[Mapping[str, str]], left: int) -> None:
+        """Write what tells of all cases, now and then during a batch and at its end.
+
+        Args:
+            rows: of the manifest, as cells, of earlier runs too.
+            left: scans of this run that are not done yet.
+        """
 
     def discard(self, case_id: str) -> None:
         """Remove what a case has left behind, finished or not."""

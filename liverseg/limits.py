@@ -1,9 +1,10 @@
-"""What one scan may use of time and memory, and what the system tells of both."""
+"""What scans may use of time, memory and processors, and what the system tells of them."""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,21 @@ from pathlib import Path
 TIMEOUT_S = 600.0
 MEMORY_SHARE = 0.75  # of the machine's memory
 GIB = 1 << 30
+# Scans at a time. While one is read, measured or written, which takes one core, the network of
+# another has the rest. More need more memory, and pay only where there are cores for them.
+ORDINARY_WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one scan may use.
+    """What scans may use.
 
     Args:
-        timeout_s: from the first byte read to the last one written.
-        memory_bytes: resident memory of the process; by default MEMORY_SHARE of the machine's.
+        timeout_s: for one scan, from the first byte read to the last one written.
+        memory_bytes: resident memory of the processes together; by default MEMORY_SHARE of the
+            machine's.
+        workers: scans at a time, each in a process; by default ORDINARY_WORKERS, and one where
+            there is one core only. There are fewer when the memory does not suffice.
 
     Raises:
         ValueError: a limit that is not above 0.
@@ -27,12 +34,15 @@ class Limits:
 
     timeout_s: float = TIMEOUT_S
     memory_bytes: int | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.timeout_s) and self.timeout_s > 0):
             raise ValueError(f"timeout_s should be a number above 0; got {self.timeout_s}")
         if self.memory_bytes is not None and self.memory_bytes <= 0:
             raise ValueError(f"the memory limit should be above 0; got {self.memory_bytes} bytes")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers should be a whole number from 1; got {self.workers}")
 
     @property
     def most_bytes(self) -> int:
@@ -40,6 +50,18 @@ class Limits:
         if self.memory_bytes is not None:
             return self.memory_bytes
         return int(MEMORY_SHARE * machine_bytes())
+
+    @property
+    def most_workers(self) -> int:
+        """How many scans are done at a time, at most."""
+        return self.workers or min(ORDINARY_WORKERS, usable_cores())
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def machine_bytes() -> int:

@@ -74,6 +74,24 @@ def private_folder() -> Iterator[Path]:
             os.close(descriptor)
 
 
+@contextmanager
+def held(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Hold a folder while the block runs, and wait for it: alone, or with others who share it."""
+    try:
+        import fcntl
+    except ImportError:
+        # A system without flock: one process at a time is all that is safe there.
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _remove_stale(folder: Path) -> None:
     """Remove a private folder of ours that no run holds; raises OSError where one does."""
     try:

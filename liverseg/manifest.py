@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -107,13 +108,15 @@ class Ledger:
 
     Args:
         folder: the output folder, which must exist.
+        order: case ids of this run's scans, whose rows come in this order, after those of others.
 
     Raises:
         OSError: a table that is there cannot be read.
         ValueError: a file of that name is there and is not such a table, or a damaged one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, order: Sequence[str] = ()) -> None:
+        self._place = {case_id: place for place, case_id in enumerate(order)}
         self._manifest = folder / "manifest.csv"
         self._linkage = folder / "linkage.csv"
         self._rows = _read(self._manifest, COLUMNS)
@@ -125,14 +128,10 @@ class Ledger:
     @property
     def rows(self) -> list[dict[str, str]]:
         """Every row as cells, of this run and of earlier ones."""
-        return list(self._rows.values())
+        return self._in_order(self._rows)
 
     def add(self, row: Row, scan: Scan) -> None:
-        """Add a row, or replace that of the same case, and write both tables.
-
-        Raises:
-            OSError: the folder cannot be written, or is full; the tables stay as they were.
-        """
+        """Add a row, or replace that of the same case; `write` writes it."""
         self._links[row.case_id] = {
             "case_id": row.case_id,
             "source": str(scan.source),
@@ -140,19 +139,27 @@ class Ledger:
             "series_uid": scan.series_uid,
         }
         self._rows[row.case_id] = row.cells()
-        self.write()
 
     def write(self) -> None:
-        """Write both tables. The linkage goes first: every row of the manifest has its link."""
-        write_text(self._linkage, _csv(self._links, LINKAGE_COLUMNS), PRIVATE_MODE)
-        write_text(self._manifest, _csv(self._rows, COLUMNS))
+        """Write both tables. The linkage goes first: every row of the manifest has its link.
+
+        Raises:
+            OSError: the folder cannot be written, or is full; a table stays as it was.
+        """
+        write_text(self._linkage, _csv(self._in_order(self._links), LINKAGE_COLUMNS), PRIVATE_MODE)
+        write_text(self._manifest, _csv(self._in_order(self._rows), COLUMNS))
+
+    def _in_order(self, rows: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+        """Rows as they are listed, whichever was done first."""
+        # Stable: those of other scans keep their order.
+        return sorted(rows.values(), key=lambda row: self._place.get(row["case_id"], -1))
 
 
-def _csv(rows: dict[str, dict[str, str]], columns: tuple[str, ...]) -> str:
+def _csv(rows: Sequence[dict[str, str]], columns: tuple[str, ...]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows.values())
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -64,7 +64,7 @@ def found_scans(
         gathered = Gathered(private, finding.sizes)
         for path in inputs:
             gathered.add_tree(Path(path))
-        with Headers(memory_bytes) as headers:
+        with contextlib.closing(Headers(memory_bytes)) as headers:
             found = scans_of(gathered, Judging(*finding, headers.images, gathered.home))
         yield _unique(found)
 

@@ -6,7 +6,7 @@ import argparse
 import math
 from dataclasses import replace
 
-from liverseg.limits import GIB
+from liverseg.limits import GIB, Limits
 from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 
@@ -54,13 +54,14 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def memory_bytes_of(args: argparse.Namespace) -> int | None:
-    """The limit of memory that the command line gives; None for the ordinary one."""
-    return None if args.memory_limit is None else math.ceil(args.memory_limit * GIB)
+def limits_of(args: argparse.Namespace) -> Limits:
+    """What the command line lets the scans use."""
+    memory = None if args.memory_limit is None else math.ceil(args.memory_limit * GIB)
+    return Limits(args.timeout, memory, args.workers)
 
 
 def sizes_of(args: argparse.Namespace) -> Sizes:
-    """The limits that the command line gives."""
+    """What is too large, as the command line says."""
     given = {
         "voxels": args.max_voxels,
         "slices": args.max_slices,

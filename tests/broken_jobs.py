@@ -19,6 +19,7 @@ from liverseg.scans import Scan
 
 MIB = 1 << 20
 HOARD_BYTES = 512 * MIB
+FILL_BYTES = 300 * MIB
 TILE_LENGTH_AT = 1590  # in MR_small_jp2klossless.dcm of pydicom
 
 
@@ -33,6 +34,12 @@ def hoard() -> None:
         kept += b"x" * MIB
     # Long enough to be looked at.
     signal.pause()
+
+
+def fill() -> None:
+    """Use memory for a while, and be done."""
+    kept = b"x" * FILL_BYTES
+    time.sleep(0.5 + 0 * len(kept))
 
 
 def print_everywhere() -> None:
@@ -105,6 +112,7 @@ BREAKAGES = {
     "leave": lambda: os._exit(3),
     "close": close_everything,
     "hoard": hoard,
+    "fill": fill,
     "hang": lambda: time.sleep(3600),
     "memory": raise_memory_error,
     "torch memory": raise_torch_memory_error,
@@ -144,7 +152,7 @@ class Breaking:
         BREAKAGES[breakage_of(scan.source)]()
         return new_row(scan, "done")
 
-    def conclude(self, rows: object) -> None:
+    def conclude(self, rows: object, left: int) -> None:
         pass
 
     def discard(self, case_id: str) -> None:

@@ -13,8 +13,11 @@ from tiny_pipeline import Source, threshold
 
 from liverseg.batch import run_batch
 from liverseg.case import Segmentation
+from liverseg.limits import Limits
 
 OUTPUTS = ("nifti", "dicom-seg", "dicom-sr", "report")
+# Scans in work when the batch is killed, on any machine.
+WORKERS = 2
 # Which of the files that are put in their place the batch ends at, counted in each process.
 LAST_FILE = "LIVERSEG_TEST_LAST_FILE"
 
@@ -56,4 +59,5 @@ if __name__ == "__main__":
     import killed_batch
 
     source = Source(network=killed_batch.dawdling)
-    run_batch([inputs], output, Segmentation(output, source, OUTPUTS))
+    job = Segmentation(output, source, OUTPUTS)
+    run_batch([inputs], output, job, limits=Limits(workers=WORKERS))

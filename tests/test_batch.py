@@ -10,6 +10,7 @@ import shutil
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from liverseg import batch
 from liverseg.batch import Row, convert, run_batch, segment, segment_folder
 from liverseg.case import Segmentation
 from liverseg.errors import ScanRejected
+from liverseg.limits import Limits
 from liverseg.manifest import COLUMNS
 from liverseg.pipeline import Pipeline
 
@@ -53,11 +55,13 @@ def run(
     series: str = "all",
     outputs: tuple[str, ...] = batch.DEFAULT_OUTPUTS,
     resume: bool = True,
+    workers: int | None = None,
     on_row: batch.OnRow | None = None,
 ) -> list[Row]:
     job = Segmentation(output, source, outputs, resume)
     paths = inputs if isinstance(inputs, list) else [inputs]
-    return run_batch(paths, output, job, series=series, on_row=on_row)
+    limits = Limits(workers=workers)
+    return run_batch(paths, output, job, series=series, limits=limits, on_row=on_row)
 
 
 # Networks, run in the process that does the scans. 200 HU is 300 / 350 of the window, 120 HU is
@@ -101,6 +105,12 @@ def interrupts_on_bright(image: torch.Tensor) -> torch.Tensor:
     if image.max() > 0.7:
         os.kill(os.getppid(), signal.SIGINT)
         signal.pause()
+    return threshold(image)
+
+
+def slow_on_the_first(image: torch.Tensor) -> torch.Tensor:
+    if image.max() * 350 - 100 < 110.5:
+        time.sleep(1)
     return threshold(image)
 
 
@@ -443,11 +453,53 @@ def test_interrupted_batch_leaves_a_valid_manifest_and_goes_on_later(tmp_path: P
     write_nifti_scan(tmp_path / "in" / "a.nii.gz")
     write_nifti_scan(tmp_path / "in" / "b.nii.gz", liver_hu=200)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "in", tmp_path / "out", Source(network=interrupts_on_bright))
+        run(tmp_path / "in", tmp_path / "out", Source(network=interrupts_on_bright), workers=1)
     assert [row["status"] for row in manifest(tmp_path / "out")] == ["done"]
     assert len(list((tmp_path / "out" / "cases").iterdir())) == 1
     rows = run(tmp_path / "in", tmp_path / "out")
     assert [row.status for row in rows] == ["skipped", "done"]
+
+
+def test_interrupt_leaves_nothing_of_the_scans_in_work(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        write_nifti_scan(tmp_path / "in" / f"{number}.nii.gz", liver_hu=201 + number)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in", tmp_path / "out", Source(network=interrupts_on_bright), workers=2)
+    assert manifest(tmp_path / "out") == []
+    assert not list((tmp_path / "out").glob("cases/*"))
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Not yet done" in page
+
+
+def test_page_tells_after_each_scan_what_is_there_and_what_is_left(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        write_nifti_scan(tmp_path / "in" / f"{number}.nii.gz", liver_hu=110 + number)
+    told: list[tuple[int, bool]] = []
+
+    def look(row: Row | None, number: int, count: int) -> None:
+        if row is not None:
+            page = (tmp_path / "out" / "index.html").read_text()
+            told.append((page.count("preview.png"), "Not yet done" in page))
+
+    run(tmp_path / "in", tmp_path / "out", workers=1, on_row=look)
+    assert told == [(1, True), (2, False)]
+
+
+def test_rows_come_in_the_order_of_the_scans_however_many_are_in_work(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        write_nifti_scan(tmp_path / "in" / f"{number}.nii.gz", liver_hu=110 + number)
+    source = Source(network=slow_on_the_first)
+    rows = run(tmp_path / "in", tmp_path / "out", source, workers=3)
+    assert [row.mean_hu for row in rows] == [110, 111, 112, 113]
+    assert [row["mean_hu"] for row in manifest(tmp_path / "out")] == [
+        "110.00",
+        "111.00",
+        "112.00",
+        "113.00",
+    ]
 
 
 def test_linkage_is_private_and_the_only_file_with_identifiers(study: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_header_that_breaks_its_process_is_refused_and_the_next_is_read(
 ) -> None:
     files = sorted(unusual.iterdir())
     bad = files[5].rename(unusual / breakage)
-    with Headers(memory_bytes=400 << 20, timeout_s=5) as reader:
+    with closing(Headers(memory_bytes=400 << 20, timeout_s=5)) as reader:
         assert len(reader.images(files[0], ORDINARY_SIZES)) == 1
         with pytest.raises(ScanRejected) as refused:
             reader.images(bad, ORDINARY_SIZES)
@@ -84,7 +85,7 @@ def test_an_ordinary_header_needs_no_process(
 
 def test_a_process_that_died_while_it_waited_is_replaced(unusual: Path) -> None:
     files = sorted(unusual.iterdir())
-    with Headers() as reader:
+    with closing(Headers()) as reader:
         reader.images(files[0], ORDINARY_SIZES)
         child = reader._child
         assert child is not None
@@ -95,7 +96,7 @@ def test_a_process_that_died_while_it_waited_is_replaced(unusual: Path) -> None:
 
 
 def test_the_process_gives_what_reading_here_gives(unusual: Path) -> None:
-    with Headers() as reader, quiet_pydicom():
+    with closing(Headers()) as reader, quiet_pydicom():
         for path in unusual.iterdir():
             assert reader.images(path, ORDINARY_SIZES) == images_of(path)
 
@@ -103,14 +104,14 @@ def test_the_process_gives_what_reading_here_gives(unusual: Path) -> None:
 def test_the_frames_of_an_enhanced_ct_come_through_the_process(small_dicom: Path) -> None:
     enhanced()(small_dicom)
     path = small_dicom / "enhanced.dcm"
-    with Headers() as reader, quiet_pydicom():
+    with closing(Headers()) as reader, quiet_pydicom():
         frames = reader.images(path, ORDINARY_SIZES)
         assert frames == images_of(path)
         assert [item.frame for item in frames] == list(range(12))
 
 
 def test_the_process_is_gone_at_the_end(unusual: Path) -> None:
-    with Headers() as reader:
+    with closing(Headers()) as reader:
         reader.images(min(unusual.iterdir()), ORDINARY_SIZES)
         child = reader._child
         assert child is not None
@@ -120,5 +121,5 @@ def test_the_process_is_gone_at_the_end(unusual: Path) -> None:
 def test_a_refusal_comes_through_the_process(tmp_path: Path) -> None:
     path = tmp_path / "a"
     Dataset().save_as(path, implicit_vr=True, little_endian=True)
-    with Headers() as reader, pytest.raises(ScanRejected, match="TRUNCATED"):
+    with closing(Headers()) as reader, pytest.raises(ScanRejected, match="TRUNCATED"):
         reader.images(path, ORDINARY_SIZES)

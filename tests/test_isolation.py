@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tiny_pipeline import write_nifti_scan, write_scan
 
 from liverseg import cli
 from liverseg.batch import Row, convert, run_batch
+from liverseg.crew import Crew
 from liverseg.errors import ScanRejected
 from liverseg.isolation import Isolated
 from liverseg.job import Job
@@ -26,7 +28,9 @@ from liverseg.scans import found_scans
 
 TESTS = Path(__file__).parent
 # The process needs some 0.1 GiB to start with; `hoard` takes 0.5. Time enough for a busy machine.
-LIMITS = Limits(timeout_s=5, memory_bytes=300 << 20)
+LIMITS = Limits(timeout_s=5, memory_bytes=300 << 20, workers=1)
+# Enough for two that do not hoard.
+SIDE_BY_SIDE = Limits(timeout_s=5, memory_bytes=450 << 20, workers=2)
 # What becomes of a scan, and whether the process that did it has to be replaced.
 OUTCOMES = {
     "abort": ("CRASHED", "SIGABRT", True),
@@ -68,19 +72,22 @@ class Batch:
     started: list[int]
 
 
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
-    """Every breakage once, a good scan before each and after the last."""
-    folder = tmp_path_factory.mktemp("isolation")
+def broken_batch(folder: Path, limits: Limits) -> Batch:
     order = ["good", *(name for how in OUTCOMES for name in (how, "good"))]
     write_scans(folder / "in", *order)
     output = folder / "out"
-    rows = run_batch([folder / "in"], output, Breaking(output), limits=LIMITS)
+    rows = run_batch([folder / "in"], output, Breaking(output), limits=limits)
     by_breakage: dict[str, list[Row]] = {}
     for breakage, row in zip(order, rows, strict=True):
         by_breakage.setdefault(breakage, []).append(row)
     started = [int(line) for line in (output / "started").read_text().split()]
     return Batch(by_breakage, output, started)
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    """Every breakage once, a good scan before each and after the last."""
+    return broken_batch(tmp_path_factory.mktemp("isolation"), LIMITS)
 
 
 @pytest.mark.parametrize("breakage", OUTCOMES)
@@ -111,6 +118,36 @@ def test_process_goes_on_until_it_must_be_replaced(batch: Batch) -> None:
 
 def test_no_process_is_left(batch: Batch) -> None:
     assert [process_id for process_id in batch.started if not is_gone(process_id)] == []
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    """As `batch`, with two scans in work at any time."""
+    return broken_batch(tmp_path_factory.mktemp("side-by-side"), SIDE_BY_SIDE)
+
+
+@pytest.mark.parametrize("breakage", ["good", *OUTCOMES])
+def test_broken_scan_takes_none_with_it_that_is_done_beside_it(
+    side_by_side: Batch, breakage: str
+) -> None:
+    code, words, _ = OUTCOMES.get(breakage, ("", "", False))
+    for row in side_by_side.rows[breakage]:
+        assert (row.status, row.code) == ("failed" if code else "done", code)
+        assert words.replace("0.293", "0.439") in row.detail
+        assert (side_by_side.output / row.case_id).exists() == (code == "")
+
+
+def test_no_process_of_several_is_left(side_by_side: Batch) -> None:
+    assert len(side_by_side.started) > 2
+    assert [process_id for process_id in side_by_side.started if not is_gone(process_id)] == []
+
+
+def test_scans_that_need_too_much_together_are_done_one_after_the_other(tmp_path: Path) -> None:
+    write_scans(tmp_path / "in", "fill", "fill", "fill")
+    # Each takes 0.3 GiB besides what a process needs to start.
+    limits = Limits(timeout_s=60, memory_bytes=600 << 20, workers=3)
+    rows = run_batch([tmp_path / "in"], tmp_path / "out", Breaking(tmp_path / "out"), limits=limits)
+    assert [row.status for row in rows] == ["done"] * 3
 
 
 def test_decoder_that_really_aborts_ends_its_scan_only(tmp_path: Path) -> None:
@@ -181,7 +218,7 @@ def test_job_that_cannot_be_sent_is_wrong_usage(tmp_path: Path) -> None:
         pass
 
     with (
-        Isolated(Local(tmp_path), LIMITS) as isolated,
+        closing(Isolated(Local(tmp_path), LIMITS)) as isolated,
         pytest.raises(ValueError, match="should be one that can be pickled"),
     ):
         isolated.start()
@@ -191,16 +228,18 @@ def test_process_that_was_killed_between_two_scans_is_replaced(tmp_path: Path) -
     write_scans(tmp_path / "in", "good", "good")
     with (
         found_scans([tmp_path / "in"]) as scans,
-        Isolated(Breaking(tmp_path), Limits()) as isolated,
+        closing(Crew(Breaking(tmp_path), Limits(workers=1))) as crew,
     ):
-        isolated.start()
-        isolated.process(scans[0])
+        crew.start()
+        outcomes = crew.outcomes(scans)
+        next(outcomes)
         first = int((tmp_path / "started").read_text())
         os.kill(first, signal.SIGKILL)
         # Until it is dead, but not yet taken note of.
         os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-        isolated.start()
-        assert isolated.process(scans[1]).status == "done"
+        assert [scan.case_id for scan, row in outcomes if isinstance(row, Row)] == [
+            scans[1].case_id
+        ]
     assert is_gone(first)
 
 
@@ -212,7 +251,7 @@ def test_modules_beside_the_data_are_not_imported(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     job: Job = Breaking(tmp_path)
-    with Isolated(job, Limits()) as isolated:
+    with closing(Isolated(job, Limits())) as isolated:
         isolated.start()
     assert (tmp_path / "started").exists()
 

@@ -26,6 +26,7 @@ SINGLE = FILES | MODEL | ENGINE | OUTSIDE
 ALONE = BASE | {"failure", "limits", "lock", "memory", "quick_imports"}  # one scan's trouble
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job"}
 BATCH |= {"case", "case_files", "conversion", "isolation", "layout", "segmented"}
+BATCH |= {"crew", "record", "selection"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
 COMMAND |= {"size_options"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -55,7 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nifti": BASE | {"hounsfield", "nifti_sniff"},
     "nifti_sniff": set(),
     **dict.fromkeys(("archive", "walk", "datalist", "outputs", "bundle_files"), BASE),
-    **dict.fromkeys(("gather", "foreign", "packed"), FILES),
+    **dict.fromkeys(("gather", "foreign"), FILES),
+    "packed": FILES | {"lock"},
     "scan": FILES,
     "fingerprint": FILES | {"scan"},
     "intake": FILES | {"scan", "fingerprint"},
@@ -87,6 +89,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "child": BASE | {"limits"},
     "headers": BASE | {"dicom", "child", "limits"},
     **dict.fromkeys(("job", "isolation"), ALONE | {"child", "manifest", "scans", "job"}),
+    "crew": ALONE | {"child", "manifest", "scans", "job", "isolation"},
+    "record": {"job", "manifest", "scans"},
+    "selection": {"layout", "scans"},
     "train_run": SINGLE | {"pipeline"},
     "demo_ct": BASE | {"cache"},
     "demo": BATCH | {"batch", "demo_ct", "cache"},

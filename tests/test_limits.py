@@ -29,6 +29,17 @@ def test_memory_limit_is_three_quarters_of_the_machine_unless_given() -> None:
     assert Limits(memory_bytes=5).most_bytes == 5
 
 
+def test_scans_in_work_at_a_time_are_two_where_there_are_cores_and_at_least_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for cores, workers in ((1, 1), (2, 2), (64, 2)):
+        monkeypatch.setattr("liverseg.limits.usable_cores", lambda cores=cores: cores)
+        assert Limits().most_workers == workers
+    assert Limits(workers=5).most_workers == 5
+    with pytest.raises(ValueError, match="workers should be a whole number from 1; got 0"):
+        Limits(workers=0)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_memory_in_use_is_that_of_the_process() -> None:
     before = resident_bytes(os.getpid())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from liverseg.scans import Scan
 
 def scan(case_id: str, source: str = "in/a") -> Scan:
     return Scan(case_id, Path(source), "dicom", (), study_uid="1.2", series_uid="1.2.3")
+
+
+def add(folder: Path, *scans: Scan, order: Sequence[str] = ()) -> None:
+    ledger = Ledger(folder, order)
+    for one in scans:
+        ledger.add(new_row(one, "done"), one)
+    ledger.write()
 
 
 def test_columns_are_those_of_the_contract() -> None:
@@ -36,8 +44,8 @@ def test_detail_is_one_line_whatever_an_error_said() -> None:
 
 def test_path_with_comma_quote_newline_and_other_bytes_comes_back(tmp_path: Path) -> None:
     odd = 'in/Müller, "A"\nB\udce9'
-    Ledger(tmp_path).add(new_row(scan("c1"), "done"), scan("c1", odd))
-    Ledger(tmp_path).add(new_row(scan("c2"), "done"), scan("c2"))
+    add(tmp_path, scan("c1", odd))
+    add(tmp_path, scan("c2"))
     with (tmp_path / "linkage.csv").open(
         encoding="utf-8", errors="surrogateescape", newline=""
     ) as stream:
@@ -47,7 +55,7 @@ def test_path_with_comma_quote_newline_and_other_bytes_comes_back(tmp_path: Path
 @pytest.mark.parametrize("name", ["manifest.csv", "linkage.csv"])
 @pytest.mark.parametrize("row", ["c9,1,2", "c9" + "," * 30])
 def test_damaged_row_is_refused_by_file_and_number(tmp_path: Path, name: str, row: str) -> None:
-    Ledger(tmp_path).add(new_row(scan("c1"), "done"), scan("c1"))
+    add(tmp_path, scan("c1"))
     before = (tmp_path / name).read_text() + row + "\n"
     (tmp_path / name).write_text(before)
     with pytest.raises(ValueError, match=rf"{name} in the output folder .* row 2 has others"):
@@ -59,3 +67,12 @@ def test_table_that_is_no_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "linkage.csv").write_text("a,b\n")
     with pytest.raises(ValueError, match=r"linkage\.csv in the output folder should have"):
         Ledger(tmp_path)
+
+
+def test_rows_come_in_the_order_of_the_scans_whichever_was_done_first(tmp_path: Path) -> None:
+    add(tmp_path, scan("earlier"), scan("c2"))
+    add(tmp_path, scan("c3"), scan("c1"), order=["c1", "c2", "c3"])
+    for name in ("manifest.csv", "linkage.csv"):
+        with (tmp_path / name).open(newline="") as stream:
+            listed = [row["case_id"] for row in csv.DictReader(stream)]
+        assert listed == ["earlier", "c1", "c2", "c3"]

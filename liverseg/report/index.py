@@ -16,13 +16,16 @@ NOT_SELECTED = "skipped"
 Cells = Mapping[str, str]
 
 
-def index_page(rows: Sequence[Cells], pages: Collection[str], pictures: Collection[str]) -> str:
+def index_page(
+    rows: Sequence[Cells], pages: Collection[str], pictures: Collection[str], left: int = 0
+) -> str:
     """The page of a batch.
 
     Args:
         rows: of manifest.csv: column to cell.
         pages: case ids that have a report.html.
         pictures: case ids that have a preview.png.
+        left: series that the batch has not come to, as it is running or was stopped.
 
     Returns:
         HTML, every text in it escaped. Times are not shown, and a result of an earlier run is
@@ -35,7 +38,7 @@ def index_page(rows: Sequence[Cells], pages: Collection[str], pictures: Collecti
     return Template(template("index.html")).substitute(
         policy=policy([script], [style], IMAGES),
         style=style,
-        counts=_counts(done, others),
+        counts=_counts(done, others, left),
         done=_done_table(done, pages, pictures),
         refused=_others_table(others),
         version=escape(f"liverseg {', '.join(versions)}." if versions else ""),
@@ -43,7 +46,7 @@ def index_page(rows: Sequence[Cells], pages: Collection[str], pictures: Collecti
     )
 
 
-def _counts(done: Sequence[Cells], others: Sequence[Cells]) -> str:
+def _counts(done: Sequence[Cells], others: Sequence[Cells], left: int) -> str:
     statuses = Counter(row["status"] for row in others)
     volumes = [float(row["volume_ml"]) for row in done]
     shown = [figure("Segmented", str(len(done)), kind="main")]
@@ -57,6 +60,8 @@ def _counts(done: Sequence[Cells], others: Sequence[Cells]) -> str:
         )
         if statuses[status] or status != NOT_SELECTED
     ]
+    if left:
+        shown.append(figure("Not yet done", str(left)))
     if volumes:
         low, high = min(volumes), max(volumes)
         span = f"{low:.2f}" if low == high else f"{low:.2f} {DASH} {high:.2f}"
