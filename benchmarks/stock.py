@@ -8,8 +8,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
+
+if TYPE_CHECKING:
+    import torch
+    from monai.bundle import ConfigParser
+    from monai.transforms import Compose
 
 
 def main(scan: Path, folder: Path, device: str) -> None:
@@ -17,36 +23,59 @@ def main(scan: Path, folder: Path, device: str) -> None:
     import torch
     from monai.bundle import ConfigParser
     from monai.inferers import sliding_window_inference
-    from monai.transforms import (
-        Activationsd,
-        AsDiscreted,
-        Compose,
-        EnsureChannelFirstd,
-        Invertd,
-        KeepLargestConnectedComponentd,
-        LoadImaged,
-        Orientationd,
-        ScaleIntensityRanged,
-        Spacingd,
-    )
 
-    import liverseg.dsn  # noqa: F401  makes `_target_: DSN` known
     from liverseg.bundle_files import bundle_root
     from liverseg.cascade import coarse_image, guidance
     from liverseg.heads import liver_logit
 
     parser = ConfigParser()
     parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
-    networks = []
+    coarse, fine = networks(parser, device)
+    pre = preprocessing(parser)
+    with tempfile.TemporaryDirectory() as unpacked, torch.no_grad():
+        data = pre({"image": str(nifti(scan, Path(unpacked)))})
+        image = data["image"][None].to(device)
+        window = {"roi_size": (96, 96, 96), "sw_batch_size": 1, "overlap": 0.5, "mode": "gaussian"}
+        small = coarse_image(image.as_tensor(), parser["factor"])
+        looked = sliding_window_inference(small, predictor=coarse, **window)
+        guide = guidance(liver_logit(looked), image.shape[2:], parser["factor"])
+        both = torch.cat([image.as_tensor(), guide], dim=1)
+        data["pred"] = sliding_window_inference(both, predictor=fine, **window)[0].cpu()
+        mask = postprocessing(pre)(data)["pred"]
+    array = mask[0].numpy().astype("uint8")
+    original = data["image"].meta["original_affine"]
+    nib.save(nib.Nifti1Image(array, original), folder / "stock.nii.gz")
+
+
+def networks(parser: ConfigParser, device: str) -> list[torch.nn.Module]:
+    """The coarse and the fine network of the bundle, with their weights."""
+    import torch
+
+    import liverseg.dsn  # noqa: F401  makes `_target_: DSN` known
+    from liverseg.bundle_files import bundle_root
+
+    loaded = []
     for key, file in (("coarse_network_def", "coarse.pt"), ("network_def", "model.pt")):
         network = parser.get_parsed_content(key)
         state = torch.load(bundle_root() / "models" / file, weights_only=True)
         network.load_state_dict(state)
-        networks.append(network.to(device).eval())
-    coarse, fine = networks
+        loaded.append(network.to(device).eval())
+    return loaded
+
+
+def preprocessing(parser: ConfigParser) -> Compose:
+    """MONAI's own way from a file to the network's grid."""
+    from monai.transforms import (
+        Compose,
+        EnsureChannelFirstd,
+        LoadImaged,
+        Orientationd,
+        ScaleIntensityRanged,
+        Spacingd,
+    )
+
     low, high = parser["window"]
-    factor = parser["factor"]
-    pre = Compose(
+    return Compose(
         [
             LoadImaged("image"),
             EnsureChannelFirstd("image"),
@@ -55,7 +84,19 @@ def main(scan: Path, folder: Path, device: str) -> None:
             ScaleIntensityRanged("image", low, high, 0.0, 1.0, clip=True),
         ]
     )
-    post = Compose(
+
+
+def postprocessing(pre: Compose) -> Compose:
+    """And the way back, on the full grid."""
+    from monai.transforms import (
+        Activationsd,
+        AsDiscreted,
+        Compose,
+        Invertd,
+        KeepLargestConnectedComponentd,
+    )
+
+    return Compose(
         [
             Activationsd("pred", softmax=True),
             Invertd("pred", transform=pre, orig_keys="image", nearest_interp=False),
@@ -63,20 +104,6 @@ def main(scan: Path, folder: Path, device: str) -> None:
             KeepLargestConnectedComponentd("pred", applied_labels=[1]),
         ]
     )
-    with tempfile.TemporaryDirectory() as unpacked, torch.no_grad():
-        data = pre({"image": str(nifti(scan, Path(unpacked)))})
-        image = data["image"][None].to(device)
-        window = {"roi_size": (96, 96, 96), "sw_batch_size": 1, "overlap": 0.5, "mode": "gaussian"}
-        small = coarse_image(image.as_tensor(), factor)
-        looked = sliding_window_inference(small, predictor=coarse, **window)
-        guide = guidance(liver_logit(looked), image.shape[2:], factor)
-        both = torch.cat([image.as_tensor(), guide], dim=1)
-        data["pred"] = sliding_window_inference(both, predictor=fine, **window)[0].cpu()
-        mask = post(data)["pred"]
-    reference = data["image"].meta
-    array = mask[0].numpy().astype("uint8")
-    original = reference["original_affine"]
-    nib.save(nib.Nifti1Image(array, original), folder / "stock.nii.gz")
 
 
 def nifti(scan: Path, folder: Path) -> Path:

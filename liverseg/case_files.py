@@ -17,7 +17,8 @@ from liverseg.errors import ScanRejected
 from liverseg.layout import MASK_FILE, PAGE_FILE, PICTURE_FILE, SEG_FILE, SR_FILE
 from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti, write_text
 from liverseg.packed import at_hand
-from liverseg.report.qc import Flag, Quality, rounded
+from liverseg.report.flags import Flag
+from liverseg.report.qc import Quality, rounded
 from liverseg.scans import Scan, Volume
 from liverseg.segmented import Segmented
 

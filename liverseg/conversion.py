@@ -10,7 +10,7 @@ from liverseg.job import Stopwatch
 from liverseg.layout import CONVERTED
 from liverseg.manifest import Row, new_row
 from liverseg.outputs import IMAGE_GZIP_LEVEL, PART, fingerprint_of, write_nifti
-from liverseg.report.qc import flags_of
+from liverseg.report.flags import flags_of
 from liverseg.scans import Scan, read_scan
 
 

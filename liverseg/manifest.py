@@ -39,7 +39,7 @@ class Row:
         spacing_z_mm: as spacing_x_mm.
         volume_ml: to 0.01; NaN unless segmented, 0.0 when no liver was found.
         mean_hu: to 0.01; NaN unless a liver was found.
-        flags: codes of report/qc.py, joined with ";" in the file.
+        flags: codes of report/flags.py, joined with ";" in the file.
         seconds: spent on this scan; NaN when it was not processed.
         engine: what ran the network.
         weights_sha256: of the weights used.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from liverseg.job import Stopwatch
 from liverseg.pipeline import Pipeline
-from liverseg.report.qc import Found
+from liverseg.report.flags import Found
 from liverseg.scans import Scan, Volume, read_scan
 
 # Where liverseg.disagreement puts its map, and its number in that map's meta.

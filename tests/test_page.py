@@ -20,9 +20,10 @@ from playwright.sync_api import Browser, Page
 
 from liverseg.case import geometry
 from liverseg.report.embed import Embedded, embed
+from liverseg.report.flags import Found
 from liverseg.report.html import NIIVUE_SHA256, NIIVUE_VERSION, page, resource
 from liverseg.report.picture import draw
-from liverseg.report.qc import Found, measure
+from liverseg.report.qc import measure
 
 CASE_ID = "0123456789abcdef"
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"

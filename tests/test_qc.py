@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from liverseg.report.qc import Found, Quality, bounding_box, flags_of, measure, rounded, volume_ml
+from liverseg.report.flags import Found, flags_of
+from liverseg.report.qc import Quality, bounding_box, measure, rounded, volume_ml
 
 # LAS: the first axis points to the patient's left, 2.0 x 1.5 x 3.0 mm: 9 mm3 a voxel.
 AFFINE = np.array([[-2.0, 0, 0, 50], [0, 1.5, 0, -40], [0, 0, 3.0, 100], [0, 0, 0, 1]])

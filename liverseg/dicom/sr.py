@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -16,6 +17,9 @@ from liverseg.dicom.derived import (
     lenient_writing,
     settle,
 )
+
+if TYPE_CHECKING:
+    from highdicom.sr import Measurement, ObserverContext, ReferencedSegment
 
 # CID 7469 of PS3.16, SNOMED CT and DCM; units in UCUM.
 VOLUME = ("118565006", "SCT", "Volume")
@@ -67,22 +71,43 @@ def _report(seg: Dataset, volume_ml: float, mean_hu: float, provenance: Provenan
     from highdicom.sr import (
         AlgorithmIdentification,
         CodedConcept,
-        DeviceObserverIdentifyingAttributes,
         FindingSite,
-        Measurement,
         MeasurementReport,
         ObservationContext,
-        ObserverContext,
-        ReferencedSegment,
-        SourceSeriesForSegmentation,
         TrackingIdentifier,
         VolumetricROIMeasurementsAndQualitativeEvaluations,
     )
     from pydicom.sr.codedict import codes
 
-    measurements = [Measurement(CodedConcept(*VOLUME), volume_ml, CodedConcept(*MILLILITRE))]
+    segment = seg.SegmentSequence[0]
+    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=UID(segment.TrackingUID), identifier=str(segment.TrackingID)
+        ),
+        referenced_segment=_reference(seg),
+        finding_category=CodedConcept(*ORGAN),
+        finding_type=CodedConcept(*LIVER),
+        finding_sites=[FindingSite(CodedConcept(*LIVER))],
+        algorithm_id=AlgorithmIdentification(PRODUCT, provenance.version),
+        measurements=_measurements(volume_ml, mean_hu),
+    )
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=_observer(provenance)),
+        procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
+        imaging_measurements=[group],
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    content: Dataset = report[0]
+    return content
+
+
+def _measurements(volume_ml: float, mean_hu: float) -> list[Measurement]:
+    """Volume, and the mean where there is one."""
+    from highdicom.sr import CodedConcept, Measurement
+
+    found = [Measurement(CodedConcept(*VOLUME), volume_ml, CodedConcept(*MILLILITRE))]
     if not math.isnan(mean_hu):
-        measurements.append(
+        found.append(
             Measurement(
                 CodedConcept(*ATTENUATION),
                 mean_hu,
@@ -90,6 +115,14 @@ def _report(seg: Dataset, volume_ml: float, mean_hu: float, provenance: Provenan
                 derivation=CodedConcept(*MEAN),
             )
         )
+    return found
+
+
+def _observer(provenance: Provenance) -> ObserverContext:
+    """Who measured: this package, with these weights."""
+    from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
+    from pydicom.sr.codedict import codes
+
     device = DeviceObserverIdentifyingAttributes(
         uid=derived_uid("device", provenance.version, provenance.weights_sha256),
         name=PRODUCT,
@@ -97,32 +130,18 @@ def _report(seg: Dataset, volume_ml: float, mean_hu: float, provenance: Provenan
         model_name=PRODUCT,
         serial_number=provenance.weights_sha256,
     )
-    observer = ObserverContext(
-        observer_type=codes.DCM.Device, observer_identifying_attributes=device
-    )
-    segment = seg.SegmentSequence[0]
-    source = UID(seg.ReferencedSeriesSequence[0].SeriesInstanceUID)
-    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(
-            uid=UID(segment.TrackingUID), identifier=str(segment.TrackingID)
+    return ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+
+
+def _reference(seg: Dataset) -> ReferencedSegment:
+    """The segment that was measured."""
+    from highdicom.sr import ReferencedSegment, SourceSeriesForSegmentation
+
+    return ReferencedSegment(
+        sop_class_uid=seg.SOPClassUID,
+        sop_instance_uid=seg.SOPInstanceUID,
+        segment_number=1,
+        source_series=SourceSeriesForSegmentation(
+            UID(seg.ReferencedSeriesSequence[0].SeriesInstanceUID)
         ),
-        referenced_segment=ReferencedSegment(
-            sop_class_uid=seg.SOPClassUID,
-            sop_instance_uid=seg.SOPInstanceUID,
-            segment_number=1,
-            source_series=SourceSeriesForSegmentation(source),
-        ),
-        finding_category=CodedConcept(*ORGAN),
-        finding_type=CodedConcept(*LIVER),
-        finding_sites=[FindingSite(CodedConcept(*LIVER))],
-        algorithm_id=AlgorithmIdentification(PRODUCT, provenance.version),
-        measurements=measurements,
     )
-    report = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
-        imaging_measurements=[group],
-        title=codes.DCM.ImagingMeasurementReport,
-    )
-    content: Dataset = report[0]
-    return content

@@ -1,4 +1,4 @@
-"""Judge a liver mask: its volume in ml, its Hounsfield units, and what a reader should look at."""
+"""Measure a liver mask: its volume in ml, its Hounsfield units, where it touches the border."""
 
 from __future__ import annotations
 
@@ -12,17 +12,8 @@ import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nibabel.orientations import aff2axcodes
 
-# A mask outside these limits is worth a look; it is flagged, never refused. Below: the smallest of
-# 369 healthy adults measured 594 ml (Feng et al. 2017, World J Gastroenterol 23:4968). Above:
-# enlarged polycystic livers of men measured 2022 +- 749 ml (HALT-PKD, PMC4267913), mean + 2.6 SD.
-LOWEST_PLAUSIBLE_ML = 500.0
-HIGHEST_PLAUSIBLE_ML = 4000.0
-# Below this on a scan without contrast the liver has some 30 % of fat or more (Kodama et al. 2007,
-# AJR 188:1307; Boyce et al. 2010, AJR 194:623). With contrast it means little.
-LOW_ATTENUATION_HU = 40.0
-# Pieces that cleaning removes are flagged from this share of the mask on: less does not change the
-# volume by more than two readers differ. A convention of ours, not of the literature.
-REMOVED_NOTED = 0.01
+from liverseg.report.flags import NOTHING_FOUND, UNEVEN, Flag, Found, flags_of, judged
+
 MM3_PER_ML = 1000.0
 MM2_PER_CM2 = 100.0
 # Decimals of ml, HU and mm in every file that this package writes.
@@ -30,18 +21,6 @@ DECIMALS = 2
 # Of shares of 1.
 SHARE_DECIMALS = 4
 
-_UNEVEN = (
-    "The slices are unevenly spaced: the volume counts each with its own thickness; the affine of "
-    "the files has their mean spacing, {:.2f} mm."
-)
-# What reading says of a scan, by the words it says it with, and the code that a list can hold.
-NOTED = {
-    "were compressed with loss": "LOSSY",
-    "may have been compressed with loss": "MAYBE_LOSSY",
-    "reformatted series": "REFORMATTED",
-    "gantry tilt": "TILTED",
-    "no DICOM SEG": "NO_UIDS",
-}
 _SIDES = {
     "L": "left",
     "R": "right",
@@ -51,38 +30,6 @@ _SIDES = {
     "S": "superior",
 }
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "I": "S", "S": "I"}
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something a reader should look at.
-
-    Args:
-        code: NO_LIVER, CUT_BY_FIELD_OF_VIEW, IMPLAUSIBLE_VOLUME, SEVERAL_COMPONENTS,
-            LOW_ATTENUATION, IRREGULAR_SPACING, a value of NOTED, or NOTE.
-        sentence: one sentence, without identifiers of any kind.
-    """
-
-    code: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the pipeline knows of a mask that the mask does not show.
-
-    Args:
-        components: connected components before cleaning, None when unknown.
-        removed_share: of the mask before cleaning that cleaning removed, None when unknown.
-        disagreement: of the network's heads, NaN when unknown.
-    """
-
-    components: int | None = None
-    removed_share: float | None = None
-    disagreement: float = math.nan
-
-
-NOTHING_FOUND = Found()
 
 
 @dataclass(frozen=True)
@@ -183,56 +130,57 @@ def measure(
         raise ValueError(f"mask should have the image's shape {image.shape}; got {mask.shape}")
     noted = flags_of(notes)
     if thickness is not None:
-        noted = (Flag("IRREGULAR_SPACING", _UNEVEN.format(voxel_sizes(affine)[2])), *noted)
+        noted = (Flag("IRREGULAR_SPACING", UNEVEN.format(voxel_sizes(affine)[2])), *noted)
     box = bounding_box(mask)
     if box is None:
-        nan = math.nan
-        flags = (Flag("NO_LIVER", "No liver was found in this scan."), *noted)
-        return Quality(
-            0.0,
-            nan,
-            nan,
-            nan,
-            (0.0, 0.0, 0.0),
-            found.components,
-            (),
-            flags,
-            removed_share=found.removed_share,
-            disagreement=found.disagreement,
-        )
+        return _without_liver(found, noted)
     inside = image[box][mask[box] > 0].astype(np.float64)
-    spacing_mm = voxel_sizes(affine)
-    lengths = [(s.stop - s.start) * float(mm) for s, mm in zip(box, spacing_mm, strict=True)]
-    voxels: float = inside.size
-    if thickness is not None:
-        voxels = float((mask > 0).sum(axis=(0, 1)) @ thickness)
-        lengths[2] = float(thickness[box[2]].sum() * spacing_mm[2])
-    ml = volume_ml(voxels, affine)
+    voxels = inside.size if thickness is None else float((mask > 0).sum(axis=(0, 1)) @ thickness)
+    ml, mean_hu = volume_ml(voxels, affine), float(inside.mean())
     contact = _border_contact(mask, affine)
     sides = tuple(side for side, _ in contact)
-    mean_hu = float(inside.mean())
     return Quality(
         volume_ml=ml,
         mean_hu=mean_hu,
         median_hu=float(np.median(inside)),
         std_hu=float(inside.std()),
-        extent_mm=(lengths[0], lengths[1], lengths[2]),
+        extent_mm=_extent_mm(box, affine, thickness),
         components=found.components,
         touches_border=sides,
-        flags=(*_judged(ml, mean_hu, sides, found), *noted),
+        flags=(*judged(ml, mean_hu, sides, found), *noted),
         removed_share=found.removed_share,
         border_contact_cm2=contact,
         disagreement=found.disagreement,
     )
 
 
-def flags_of(notes: Sequence[str]) -> tuple[Flag, ...]:
-    """The flags of what discovery and reading said: a code of NOTED where there is one, or NOTE."""
+def _without_liver(found: Found, noted: tuple[Flag, ...]) -> Quality:
+    """What is measured on an empty mask."""
+    return Quality(
+        volume_ml=0.0,
+        mean_hu=math.nan,
+        median_hu=math.nan,
+        std_hu=math.nan,
+        extent_mm=(0.0, 0.0, 0.0),
+        components=found.components,
+        touches_border=(),
+        flags=(Flag("NO_LIVER", "No liver was found in this scan."), *noted),
+        removed_share=found.removed_share,
+        disagreement=found.disagreement,
+    )
 
-    def code_of(sentence: str) -> str:
-        return next((code for words, code in NOTED.items() if words in sentence), "NOTE")
 
-    return tuple(Flag(code_of(sentence), sentence) for sentence in notes)
+def _extent_mm(
+    box: tuple[slice, ...],
+    affine: npt.NDArray[np.float64],
+    thickness: npt.NDArray[np.float64] | None,
+) -> tuple[float, float, float]:
+    """Size of a box of voxels along the three array axes, in mm; thickness as for `measure`."""
+    spacing_mm = voxel_sizes(affine)
+    x, y, z = ((s.stop - s.start) * float(mm) for s, mm in zip(box, spacing_mm, strict=True))
+    if thickness is not None:
+        z = float(thickness[box[2]].sum() * spacing_mm[2])
+    return x, y, z
 
 
 def bounding_box(mask: npt.NDArray[np.uint8]) -> tuple[slice, ...] | None:
@@ -264,34 +212,3 @@ def _border_contact(
             if voxels:
                 area_cm2[_SIDES[side]] = voxels * voxel_cm2
     return tuple((side, area_cm2[side]) for side in _SIDES.values() if side in area_cm2)
-
-
-def _judged(ml: float, mean_hu: float, sides: tuple[str, ...], found: Found) -> list[Flag]:
-    flags = []
-    if sides:
-        sentence = (
-            f"The liver reaches the {', '.join(sides)} border of the scan: "
-            "the volume is of the part that was scanned."
-        )
-        flags.append(Flag("CUT_BY_FIELD_OF_VIEW", sentence))
-    if not LOWEST_PLAUSIBLE_ML <= ml <= HIGHEST_PLAUSIBLE_ML:
-        sentence = (
-            f"The volume is {ml:.2f} ml; adult livers measure "
-            f"{LOWEST_PLAUSIBLE_ML:.0f} to {HIGHEST_PLAUSIBLE_ML:.0f} ml."
-        )
-        flags.append(Flag("IMPLAUSIBLE_VOLUME", sentence))
-    removed, components = found.removed_share or 0.0, found.components or 0
-    if components > 1 and removed >= REMOVED_NOTED:
-        sentence = (
-            f"The network found {components} separate pieces; the largest one was kept, "
-            f"{removed:.1%} of the mask was not: see that it is the liver and that it is whole."
-        )
-        flags.append(Flag("SEVERAL_COMPONENTS", sentence))
-    if mean_hu < LOW_ATTENUATION_HU:
-        sentence = (
-            f"The mean is {mean_hu:.0f} HU. On a scan without contrast less than "
-            f"{LOW_ATTENUATION_HU:.0f} HU suggests a fatty liver (Kodama et al. 2007); whether "
-            "contrast was given is not known here, and other causes are possible."
-        )
-        flags.append(Flag("LOW_ATTENUATION", sentence))
-    return flags
