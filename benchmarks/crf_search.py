@@ -88,7 +88,7 @@ class Choice:
 
 def cleaned(logit: torch.Tensor) -> npt.NDArray[np.bool_]:
     """The largest component of what is more likely liver, holes filled."""
-    return liver_component((logit > 0).numpy().astype(np.uint8))[0] > 0
+    return liver_component((logit > 0).numpy().astype(np.uint8)).mask > 0
 
 
 Scorer = Callable[[Case, Choice | None], Scores]

@@ -9,8 +9,6 @@ within half a voxel over the whole length. A voxel has the extent from index -0.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import nibabel as nib
@@ -18,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from liverseg.interpolation import along_axis, antialiased, trilinear
+from liverseg.interpolation import antialiased, trilinear
+from liverseg.resampler import reachable_box, resampler
 from liverseg.uneven import even_slices, slice_affines
 
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as a right angle
-SLICES_AT_ONCE = 32  # slices in floating point at one time while a scan is resampled
-
-
-_Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+# Slices in floating point at one time: all of a step's values stay in the processor's cache.
+SLICES_AT_ONCE = 4
 
 
 class Grid(NamedTuple):
@@ -165,21 +162,20 @@ def to_scan_grid(
         together: npt.NDArray[np.uint8] = np.stack(masks).T
         return together
     shape, affine, orientation = _reoriented(scan)
-    # Slices outermost in memory, as in the files they are written to.
-    mask = np.zeros(shape[::-1], np.uint8)
+    # Slices outermost in memory, as in the files they are written to; seen along R, A, S.
+    mask: npt.NDArray[np.uint8] = np.zeros(scan.shape[::-1], np.uint8).T
+    along_ras = nib.orientations.apply_orientation(mask, orientation)
     above = logit > threshold
     if bool(above.any()):
         scan_to_grid = np.linalg.inv(grid.affine) @ affine
-        box = _reachable_box(above, scan_to_grid, shape)
+        box = reachable_box(above, scan_to_grid, shape)
         columns, rows = slice(*box[0]), slice(*box[1])
-        values_of = _resampler(logit.float(), scan_to_grid, box, is_sheared(affine))
+        values_of = resampler(logit, scan_to_grid, box, is_sheared(affine))
         for start in range(*box[2], SLICES_AT_ONCE):
             slab = slice(start, min(start + SLICES_AT_ONCE, box[2][1]))
             inside = (values_of(slab.start, slab.stop) > threshold).to(torch.uint8)
-            mask[slab, rows, columns] = inside.cpu().numpy()
-    back = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
-    # A copy in the same order of memory: flipped views have negative strides.
-    return np.array(nib.orientations.apply_orientation(mask.T, back), np.uint8, order="K")
+            along_ras[columns, rows, slab] = inside.cpu().numpy().T
+    return mask
 
 
 def is_sheared(affine: npt.NDArray[np.float64]) -> bool:
@@ -246,53 +242,6 @@ def _resize(
         columns = in_plane.reshape(1, image.shape[2], -1)
         in_plane = antialiased(columns, (shape[2], columns.shape[2])).reshape(shape[::-1])
     return in_plane.permute(2, 1, 0).contiguous()  # (X', Y', Z')
-
-
-def _reachable_box(
-    above: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], shape: tuple[int, int, int]
-) -> _Box:
-    """The ranges of scan indices whose network neighbours hold a voxel above the threshold."""
-    ends = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hit = torch.nonzero(above.any(dim=others[1]).any(dim=others[0]))
-        # At the rim the interpolation is constant, so the box reaches half a voxel past it too.
-        ends.append((float(hit.min()) - 1, float(hit.max()) + 1))
-    corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
-    grid_to_scan = np.linalg.inv(scan_to_grid)
-    corners = grid_to_scan[:3, :3] @ corners + grid_to_scan[:3, 3:]
-    box = []
-    for axis in range(3):
-        low = max(0, math.floor(corners[axis].min()))
-        high = min(shape[axis], math.ceil(corners[axis].max()) + 1)
-        box.append((low, max(low, high)))
-    return box[0], box[1], box[2]
-
-
-def _resampler(
-    logit: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], box: _Box, sheared: bool
-) -> Callable[[int, int], torch.Tensor]:
-    """A function that gives the trilinear values (z, y, x) of the box's slices from low to high."""
-    if sheared:
-
-        def sampled(low: int, high: int) -> torch.Tensor:
-            offset = np.eye(4)
-            offset[:3, 3] = [box[0][0], box[1][0], low]
-            size = (box[0][1] - box[0][0], box[1][1] - box[1][0], high - low)
-            values = trilinear(logit, scan_to_grid @ offset, size, padding="border")
-            return values.permute(2, 1, 0)
-
-        return sampled
-
-    def index(axis: int, low: int, high: int) -> torch.Tensor:
-        steps = torch.arange(low, high, device=logit.device, dtype=torch.float64)
-        return steps * float(scan_to_grid[axis, axis]) + float(scan_to_grid[axis, 3])
-
-    # Axis after axis, the smallest result first; index_select is slow unless it is contiguous.
-    in_plane = logit.permute(2, 1, 0).contiguous()
-    for axis in (0, 1):
-        in_plane = along_axis(in_plane, 2 - axis, index(axis, *box[axis]))
-    return lambda low, high: along_axis(in_plane, 0, index(2, low, high))
 
 
 def _sample(image: torch.Tensor, affine: npt.NDArray[np.float64], grid: Grid) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,25 +25,56 @@ def antialiased(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return functional.interpolate(images[None], size, mode="bilinear", antialias=True)[0]
 
 
-def along_axis(values: torch.Tensor, axis: int, index: torch.Tensor) -> torch.Tensor:
+class Between(NamedTuple):
+    """Where fractional indices lie among the voxels of an axis.
+
+    Attributes:
+        below: (N,) the voxel before each.
+        above: (N,) the one after it.
+        weight: (N,) float32, of the one after it.
+    """
+
+    below: torch.Tensor
+    above: torch.Tensor
+    weight: torch.Tensor
+
+    def shifted(self, first: int) -> Between:
+        """Of an axis from which the voxels before `first` were taken."""
+        return Between(self.below - first, self.above - first, self.weight)
+
+    def part(self, low: int, high: int) -> Between:
+        """Of the indices from low to before high."""
+        return Between(*(values[low:high] for values in self))
+
+
+def between(index: torch.Tensor, length: int) -> Between:
+    """The neighbours of fractional indices; beyond the ends of the axis the outermost voxel.
+
+    Args:
+        index: (N,) float.
+        length: voxels of the axis.
+    """
+    index = index.clamp(0, length - 1)
+    below = index.floor().long()
+    return Between(below, (below + 1).clamp(max=length - 1), (index - below).float())
+
+
+def mixed(values: torch.Tensor, axis: int, place: Between) -> torch.Tensor:
     """Linear interpolation along one axis.
 
     Args:
-        values: (X, Y, Z) float, contiguous for speed.
+        values: (X, Y, Z) float32, contiguous for speed.
         axis: 0, 1 or 2.
-        index: (N,) fractional indices along the axis.
+        place: N places along it.
 
     Returns:
-        values with N entries along the axis; constant beyond the ends.
+        values with N entries along the axis.
     """
-    last = values.shape[axis] - 1
-    index = index.clamp(0, last)
-    below = index.floor().long()
-    above = (below + 1).clamp(max=last)
     weight_shape = [1, 1, 1]
     weight_shape[axis] = -1
-    weight = (index - below).to(values.dtype).reshape(weight_shape)
-    return torch.lerp(values.index_select(axis, below), values.index_select(axis, above), weight)
+    weight = place.weight.reshape(weight_shape)
+    low, high = (values.index_select(axis, index) for index in (place.below, place.above))
+    return torch.lerp(low, high, weight)
 
 
 def trilinear(

@@ -71,8 +71,9 @@ class LoadScand(MapTransform):
                 known["filename_or_obj"] = Path(item).name
             if volume.positions is not None:
                 known[POSITIONS] = volume.positions
+            # Laid out as the files have it: slices are taken from it one by one.
             items[key] = MetaTensor(
-                torch.from_numpy(np.ascontiguousarray(volume.without_padding()))[None],
+                torch.from_numpy(volume.without_padding())[None],
                 affine=torch.from_numpy(volume.affine),
                 meta=known,
             )
@@ -251,12 +252,10 @@ class KeepLiverd(MapTransform):
         items = dict(data)
         for key in self.key_iterator(items):
             mask = items[key]
-            all_of_it = mask[0].cpu().numpy()
-            kept, components = liver_component(all_of_it)
-            before = np.count_nonzero(all_of_it)
-            removed = 0.0 if before == 0 else 1 - np.count_nonzero(kept & all_of_it) / before
-            meta = {**getattr(mask, "meta", {}), "components": components, "removed_share": removed}
-            items[key] = MetaTensor(torch.from_numpy(kept)[None], meta=meta)
+            liver = liver_component(mask[0].cpu().numpy())
+            known = {"components": liver.components, "removed_share": liver.removed_share}
+            meta = {**getattr(mask, "meta", {}), **known}
+            items[key] = MetaTensor(torch.from_numpy(liver.mask)[None], meta=meta)
         return items
 
 

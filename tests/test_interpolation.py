@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from liverseg.interpolation import along_axis, antialiased, trilinear
+from liverseg.interpolation import antialiased, between, mixed, trilinear
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -15,7 +15,8 @@ def test_between_two_voxels_lies_their_weighted_mean(axis: int) -> None:
     shape[axis] = 3
     values = torch.tensor([10.0, 20.0, 40.0]).reshape(shape)
     index = torch.tensor([-0.5, 0.0, 0.25, 1.5, 2.0, 2.5])
-    assert along_axis(values, axis, index).flatten().tolist() == [10, 10, 12.5, 30, 40, 40]
+    place = between(index, 3)
+    assert mixed(values, axis, place).flatten().tolist() == [10, 10, 12.5, 30, 40, 40]
 
 
 def test_shrinking_averages_and_the_same_size_is_left_alone() -> None:

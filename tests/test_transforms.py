@@ -20,7 +20,6 @@ from liverseg.transforms import (
     LoadScand,
     ToNetworkGridd,
     ToScanGridd,
-    liver_component,
 )
 
 
@@ -139,20 +138,6 @@ def test_own_spacing_of_a_scan_leaves_its_voxels_as_they_are() -> None:
     assert found.affine[:3, :3].diagonal().tolist() == pytest.approx([2.0, 1.5, 3.0])
 
 
-def test_largest_component_is_kept_and_its_holes_are_filled() -> None:
-    mask = np.zeros((20, 18, 16), np.uint8)
-    mask[2:12, 2:12, 2:12] = 1
-    mask[5:7, 5:7, 5:7] = 0  # a hole inside
-    mask[2, 6, 6] = 0  # a dent at the rim stays
-    mask[15:18, 15:18, 12:15] = 1  # an island
-    kept, components = liver_component(mask)
-    expected = np.zeros_like(mask)
-    expected[2:12, 2:12, 2:12] = 1
-    expected[2, 6, 6] = 0
-    assert components == 2
-    assert np.array_equal(kept, expected)
-
-
 def test_cleaning_says_what_it_removed() -> None:
     mask = torch.zeros(1, 10, 10, 10, dtype=torch.uint8)
     mask[0, :3, :3, :3] = 1  # 27 voxels
@@ -160,12 +145,6 @@ def test_cleaning_says_what_it_removed() -> None:
     meta = KeepLiverd("pred")({"pred": mask})["pred"].meta
     assert meta["components"] == 2
     assert meta["removed_share"] == pytest.approx(0.1)
-
-
-def test_empty_mask_stays_empty() -> None:
-    kept, components = liver_component(np.zeros((3, 4, 5), np.uint8))
-    assert components == 0
-    assert not kept.any()
 
 
 def test_bright_padding_is_air_for_the_network_and_stays_in_the_scan(phantom_dicom: Path) -> None:
