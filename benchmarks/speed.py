@@ -162,7 +162,7 @@ def stretch(scan: Path, path: Path, count: int) -> None:
     there = volume.image.shape[2]
     nearest = np.rint(np.linspace(0, there - 1, count)).astype(int)
     affine = volume.affine @ np.diag([1.0, 1.0, (there - 1) / (count - 1), 1.0])
-    write_nifti(path, volume.image[:, :, nearest], affine, gzip_level=1)
+    write_nifti(path, volume.image[:, :, nearest], affine)
 
 
 def folder_table(scan: Path, device: str, scans: int) -> None:

@@ -113,7 +113,7 @@ def nifti(scan: Path, folder: Path) -> Path:
 
     with found_scans([scan]) as scans:
         volume = read_scan(next(one for one in scans if one.accepted))
-    write_nifti(folder / "ct.nii.gz", volume.image, volume.affine, gzip_level=1)
+    write_nifti(folder / "ct.nii.gz", volume.image, volume.affine)
     return folder / "ct.nii.gz"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -35,7 +36,7 @@ from liverseg.pipeline import Pipeline, PipelineSource
 from liverseg.report.index import index_page
 from liverseg.report.qc import Quality, measure, rounded
 from liverseg.scans import Scan, Volume
-from liverseg.segmented import run_pipeline
+from liverseg.segmented import Segmented, run_pipeline
 from liverseg.uneven import local_thickness
 
 REPORTED_PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
@@ -103,30 +104,33 @@ class Segmentation:
         watch = Stopwatch()
         segmented = run_pipeline(scan, self.pipeline, watch)
         volume, mask = segmented.volume, segmented.mask
+        files = CaseFiles(folder, tuple(self.outputs), self._provenance())
+        with ThreadPoolExecutor(1) as aside:
+            # What the page shows needs no measurement: it is made beside them, and beside the SEG.
+            embedded = aside.submit(files.embedded, segmented)
+            quality = self._measured(scan, segmented, watch)
+            _empty(folder)
+            with watch.stage("writing"):
+                quality = files.write_masks(scan, volume, mask, quality)
+                report = self._report(scan, volume, quality)
+                files.write_report(segmented, report, embedded.result())
+        report["seconds"] = {stage: rounded(spent) for stage, spent in watch.seconds.items()}
+        write_json(folder / REPORT_FILE, report)
+        return _row_from_report(new_row(scan, "done"), report)
+
+    def _measured(self, scan: Scan, segmented: Segmented, watch: Stopwatch) -> Quality:
+        volume = segmented.volume
         with watch.stage("measuring"):
             notes = tuple(dict.fromkeys((*scan.notes, *volume.notes)))
             thickness = None if volume.positions is None else local_thickness(volume.positions)
-            quality = measure(
+            return measure(
                 volume.image,
-                mask,
+                segmented.mask,
                 volume.affine,
                 found=segmented.found,
                 notes=notes,
                 thickness=thickness,
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        # An older result goes first, its report.json before the rest: nothing of it is left beside
-        # what is written now, and a kill in between leaves no case that looks finished.
-        for name in CASE_FILES:
-            (folder / name).unlink(missing_ok=True)
-        files = CaseFiles(folder, tuple(self.outputs), self._provenance())
-        with watch.stage("writing"):
-            quality = files.write_masks(scan, volume, mask, quality)
-            report = self._report(scan, volume, quality)
-            files.write_report(segmented, report)
-        report["seconds"] = {stage: rounded(spent) for stage, spent in watch.seconds.items()}
-        write_json(folder / REPORT_FILE, report)
-        return _row_from_report(new_row(scan, "done"), report)
 
     def finished(self, scan: Scan) -> Row | None:
         """The row of a case that an earlier run has done, if this run would do the same."""
@@ -189,6 +193,17 @@ class Segmentation:
             "outputs": list(self.outputs),
             "input": _identity(scan),
         }
+
+
+def _empty(folder: Path) -> None:
+    """Make a case's folder and take an older result out of it.
+
+    Its report.json goes first: nothing of it is left beside what is written now, and a kill in
+    between leaves no case that looks finished.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in CASE_FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def geometry(shape: Sequence[int], affine: npt.NDArray[np.float64]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,15 @@ from pydicom.dataset import Dataset
 from liverseg.dicom.derived import Provenance
 from liverseg.errors import ScanRejected
 from liverseg.layout import MASK_FILE, PAGE_FILE, PICTURE_FILE, SEG_FILE, SR_FILE
-from liverseg.outputs import MASK_GZIP_LEVEL, PRIVATE_MODE, whole_file, write_nifti, write_text
+from liverseg.outputs import PRIVATE_MODE, whole_file, write_nifti, write_text
 from liverseg.packed import at_hand
 from liverseg.report.flags import Flag
 from liverseg.report.qc import Quality, rounded
 from liverseg.scans import Scan, Volume
 from liverseg.segmented import Segmented
+
+if TYPE_CHECKING:
+    from liverseg.report.embed import Embedded
 
 
 @dataclass(frozen=True)
@@ -55,31 +58,40 @@ class CaseFiles:
             OSError: the folder cannot be written, or is full.
         """
         if "nifti" in self.outputs:
-            write_nifti(self.folder / MASK_FILE, mask, volume.affine, gzip_level=MASK_GZIP_LEVEL)
+            write_nifti(self.folder / MASK_FILE, mask, volume.affine)
         if "dicom-seg" in self.outputs and scan.kind == "dicom":
             quality = self._write_dicom(scan, mask, quality)
         return quality
 
-    def write_report(self, segmented: Segmented, report: Mapping[str, Any]) -> None:
+    def embedded(self, segmented: Segmented) -> Embedded | None:
+        """The volumes that the page will show; None where no page was asked for."""
+        if "report" not in self.outputs:
+            return None
+        from liverseg.report.embed import embed
+
+        volume = segmented.volume
+        return embed(volume.image, segmented.mask, volume.affine, segmented.disagreement)
+
+    def write_report(
+        self, segmented: Segmented, report: Mapping[str, Any], embedded: Embedded | None
+    ) -> None:
         """Write the picture and the page, where they were asked for.
 
         Args:
             segmented: the scan and its mask.
             report: what report.json will hold.
+            embedded: of `embedded`.
 
         Raises:
             OSError: the folder cannot be written, or is full.
         """
-        if "report" not in self.outputs:
+        if embedded is None:
             return
-        from liverseg.report.embed import embed
         from liverseg.report.html import page
 
-        volume, mask = segmented.volume, segmented.mask
-        picture = _picture(volume, mask, report)
+        picture = _picture(segmented.volume, segmented.mask, report)
         with whole_file(self.folder / PICTURE_FILE) as stream:
             stream.write(picture)
-        embedded = embed(volume.image, mask, volume.affine, segmented.disagreement)
         write_text(self.folder / PAGE_FILE, page(self.folder.name, report, embedded, picture))
 
     def _write_dicom(self, scan: Scan, mask: npt.NDArray[np.uint8], quality: Quality) -> Quality:

@@ -9,7 +9,7 @@ from pathlib import Path
 from liverseg.job import Stopwatch
 from liverseg.layout import CONVERTED
 from liverseg.manifest import Row, new_row
-from liverseg.outputs import IMAGE_GZIP_LEVEL, PART, fingerprint_of, write_nifti
+from liverseg.outputs import PART, fingerprint_of, write_nifti
 from liverseg.report.flags import flags_of
 from liverseg.scans import Scan, read_scan
 
@@ -45,7 +45,6 @@ class Conversion:
                 path,
                 volume.image,
                 volume.affine,
-                gzip_level=IMAGE_GZIP_LEVEL,
                 fingerprint=scan.fingerprint,
             )
         codes = dict.fromkeys(flag.code for flag in flags_of((*scan.notes, *volume.notes)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
+from isal.igzip_lib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -113,7 +114,7 @@ def _open(path: Path) -> BinaryIO:
     """The file, decompressed when it is gzip."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP_MAGIC
-    return cast(BinaryIO, gzip.open(path, "rb") if packed else path.open("rb"))
+    return cast(BinaryIO, igzip.IGzipFile(path, "rb") if packed else path.open("rb"))
 
 
 def _header(path: Path) -> tuple[Any, int, bool]:
@@ -125,7 +126,7 @@ def _header(path: Path) -> tuple[Any, int, bool]:
             packed = isinstance(file, gzip.GzipFile)
     except EOFError as error:
         raise ScanRejected("TRUNCATED", "the compressed file ends before its data") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, IsalError) as error:
         raise ScanRejected("CORRUPT", "the file is no whole gzip file") from error
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
@@ -240,7 +241,7 @@ def read_nifti(
                 _require_checksum(file, path.stat().st_size, sizes)
     except EOFError as error:
         raise ScanRejected("TRUNCATED", "the file ends before its last slice") from error
-    except (gzip.BadGzipFile, zlib.error, ImageFileError) as error:
+    except (gzip.BadGzipFile, IsalError, ImageFileError) as error:
         raise ScanRejected("CORRUPT", "the compressed voxels cannot be unpacked") from error
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
@@ -279,6 +280,8 @@ def _require_checksum(file: gzip.GzipFile, file_bytes: int, sizes: Sizes) -> Non
 
 def _as_hu(values: NDArray[Any], slope: float, intercept: float, index: int) -> NDArray[np.int16]:
     """One slice as int16 HU, or a refusal that names the slice."""
+    if values.dtype == np.int16 and slope == 1 and intercept == 0:
+        return values
     hu = values.astype(np.float64) * slope + intercept
     if not np.isfinite(hu).all():
         raise ScanRejected("BAD_NIFTI", f"values should be finite; slice {index + 1} has others")

@@ -43,7 +43,7 @@ def write_scan(folder: Path, liver_hu: int = LIVER_HU, **named: str) -> list[Pat
 
 def write_nifti_scan(path: Path, liver_hu: int = LIVER_HU) -> None:
     """The phantom as a NIfTI file."""
-    write_nifti(path, phantom(liver_hu), AFFINE, gzip_level=1)
+    write_nifti(path, phantom(liver_hu), AFFINE)
 
 
 def threshold(image: torch.Tensor) -> torch.Tensor:

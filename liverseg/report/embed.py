@@ -6,7 +6,6 @@ scan that lies askew, or was tilted, is shown along its own axes, as preview.png
 
 from __future__ import annotations
 
-import gzip
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from isal import igzip
 from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from scipy import ndimage, sparse
 
+from liverseg.report.areas import largest_sections
 from liverseg.report.qc import bounding_box
 
 # 255 steps of 2 HU that every window of the page lies in.
@@ -33,7 +34,7 @@ BODY_HU = -300
 ABOVE_LOWEST_HU = 20
 # Every so many voxels are looked at for the body, and the box is wider by as many.
 BODY_STRIDE = 4
-GZIP_LEVEL = 6
+GZIP_LEVEL = 2  # of ISA-L's 0 to 3: 2 % larger than gzip's level 6, in a tenth of the time
 # The disagreement map is smooth: half the resolution shows it.
 MAP_STRIDE = 2
 MAP_LEVELS = 255
@@ -119,7 +120,7 @@ def embed(
         else _map(*disagreement, turned @ step, shown_affine, shape),
         shape=shape,
         spacing_mm=(float(shown_mm[0]), float(shown_mm[1]), float(shown_mm[2])),
-        start=_start(liver),
+        start=largest_sections(liver),
         cropped=bool((sizes < hounsfield.shape).any()),
         resampled=bool((factors > 1).any()),
     )
@@ -175,16 +176,18 @@ def _averaged(
 ) -> npt.NDArray[np.float32]:
     """A volume on a coarser grid over the same box: the mean of what each voxel covers."""
     x, y, z = (_weights(size, count) for size, count in zip(volume.shape, shape, strict=True))
-    averaged = np.zeros((shape[2], shape[0], shape[1]), np.float32)
+    slices = z.tocsc()
+    averaged = np.zeros((shape[2], shape[1], shape[0]), np.float32)
     # Slice by slice: a copy of the whole volume in float would be the largest thing in memory.
     for index in range(volume.shape[2]):
-        part = volume[:, :, index]
+        # Rows along the first axis, as slices lie in memory: sparse products copy others first.
+        part = volume[:, :, index].T
         if part.any():
-            in_plane = (y @ (x @ part.astype(np.float32)).T).T
-            targets = z[:, [index]].tocoo()
-            for target, share in zip(targets.row, targets.data, strict=True):
+            in_plane = (x @ (y @ np.ascontiguousarray(part, np.float32)).T).T  # (Y', X')
+            where = slice(slices.indptr[index], slices.indptr[index + 1])
+            for target, share in zip(slices.indices[where], slices.data[where], strict=True):
                 averaged[target] += share * in_plane
-    turned: npt.NDArray[np.float32] = averaged.transpose(1, 2, 0)
+    turned: npt.NDArray[np.float32] = averaged.T
     return turned
 
 
@@ -195,15 +198,6 @@ def _weights(size: int, count: int) -> Any:
     covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
     # Sparse, since a product of full matrices would cost a hundred times as much.
     return sparse.csr_array((np.clip(covered, 0, None) * count / size).astype(np.float32))
-
-
-def _start(liver: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
-    places = []
-    for axis in range(liver.ndim):
-        others = tuple(other for other in range(liver.ndim) if other != axis)
-        areas = np.count_nonzero(liver, axis=others)
-        places.append(int(areas.argmax()) if areas.any() else liver.shape[axis] // 2)
-    return places[0], places[1], places[2]
 
 
 def _solid(liver: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]) -> bytes:
@@ -260,4 +254,5 @@ def _nifti(
     header["scl_slope"], header["scl_inter"] = slope, intercept
     header["vox_offset"] = NIFTI_DATA_OFFSET
     head = header.binaryblock + bytes(NIFTI_DATA_OFFSET - len(header.binaryblock))
-    return gzip.compress(head + values.tobytes(order="F"), GZIP_LEVEL, mtime=0)
+    packed: bytes = igzip.compress(head + values.tobytes(order="F"), GZIP_LEVEL, mtime=0)
+    return packed

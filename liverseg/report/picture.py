@@ -15,6 +15,8 @@ import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, io_orientation
 
+from liverseg.report.areas import largest_sections
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
@@ -93,7 +95,7 @@ def views(
     hounsfield, inside = (
         apply_orientation(volume, turn) for volume in (image, mask)
     )  # (X, Y, Z) towards right, anterior, superior
-    x, y, z = (_largest_section(inside, axis) for axis in range(inside.ndim))
+    x, y, z = largest_sections(inside)
 
     def view(title: str, letters: str, axis: int, index: int) -> View:
         # Reversed and transposed: the first row is superior (anterior in the axial view), the
@@ -108,12 +110,6 @@ def views(
         view("coronal", "RLSI", 1, y),
         view("sagittal", "APSI", 0, x),
     )
-
-
-def _largest_section(mask: npt.NDArray[np.uint8], axis: int) -> int:
-    others = tuple(other for other in range(mask.ndim) if other != axis)
-    areas = np.count_nonzero(mask, axis=others)
-    return int(areas.argmax()) if areas.any() else mask.shape[axis] // 2
 
 
 def draw(

@@ -13,6 +13,7 @@ from nibabel.affines import voxel_sizes
 from nibabel.orientations import aff2axcodes
 
 from liverseg.report.flags import NOTHING_FOUND, UNEVEN, Flag, Found, flags_of, judged
+from liverseg.report.tally import Tally
 
 MM3_PER_ML = 1000.0
 MM2_PER_CM2 = 100.0
@@ -134,16 +135,16 @@ def measure(
     box = bounding_box(mask)
     if box is None:
         return _without_liver(found, noted)
-    inside = image[box][mask[box] > 0].astype(np.float64)
-    voxels = inside.size if thickness is None else float((mask > 0).sum(axis=(0, 1)) @ thickness)
-    ml, mean_hu = volume_ml(voxels, affine), float(inside.mean())
+    tally = Tally.of(image[box], mask[box])
+    voxels = tally.voxels if thickness is None else float((mask > 0).sum(axis=(0, 1)) @ thickness)
+    ml, mean_hu = volume_ml(voxels, affine), tally.mean_hu
     contact = _border_contact(mask, affine)
     sides = tuple(side for side, _ in contact)
     return Quality(
         volume_ml=ml,
         mean_hu=mean_hu,
-        median_hu=float(np.median(inside)),
-        std_hu=float(inside.std()),
+        median_hu=tally.median_hu,
+        std_hu=tally.std_hu,
         extent_mm=_extent_mm(box, affine, thickness),
         components=found.components,
         touches_border=sides,
