@@ -68,3 +68,12 @@ def ready(seen: Seen) -> Page:
     """The page of a scan, once its viewer has drawn."""
     seen.page.wait_for_selector("body[data-viewer=ready]", timeout=PATIENCE_MS)
     return seen.page
+
+
+def sheets(page: Page) -> int:
+    """How many sheets of A4 a page takes on paper."""
+    # PDF 32000-1, 7.7.3.3: each sheet is an object of this type, and the tree of them another.
+    page.emulate_media(media="print")
+    content = page.pdf(format="A4")
+    page.emulate_media(media="screen")
+    return content.count(b"/Type /Page\n")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from browser import Seen, chromium, opened
+from browser import Seen, chromium, opened, sheets
 from PIL import Image
 from playwright.sync_api import Browser
 
@@ -125,6 +126,39 @@ def test_narrow_index_does_not_scroll_sideways(seen: Seen) -> None:
     widths = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     seen.page.set_viewport_size({"width": 1200, "height": 800})
     assert widths[0] <= widths[1]
+
+
+def test_short_batch_takes_one_sheet_of_paper_and_a_long_one_leaves_none_empty(
+    browser: Browser, tmp_path: Path
+) -> None:
+    for count, most in ((3, 1), (60, 3)):
+        path = tmp_path / f"{count}.html"
+        rows = [
+            dataclasses.replace(FIRST, case_id=f"{number:016x}").cells() for number in range(count)
+        ]
+        path.write_text(index_page(rows, (), ()))
+        assert sheets(opened(browser, path).page) <= most
+
+
+def test_spacing_is_short_and_a_long_word_of_a_reason_breaks(
+    browser: Browser, tmp_path: Path
+) -> None:
+    long_word = dataclasses.replace(ROWS[3], detail="x" * 400)
+    row = dataclasses.replace(FIRST, spacing_x_mm=0.701172, spacing_y_mm=0.701172)
+    path = tmp_path / "index.html"
+    path.write_text(index_page([row.cells(), long_word.cells()], (), ()))
+    page = opened(browser, path, width=1280).page
+    assert (
+        page.locator("#done tbody td").last.inner_text()
+        == "0.701 \N{MULTIPLICATION SIGN} 0.701 \N{MULTIPLICATION SIGN} 5"
+    )
+    scrolls = "node => node.scrollWidth > node.clientWidth"
+    assert not any(wide.evaluate(scrolls) for wide in page.locator(".wide").all())
+
+
+def test_batch_that_goes_on_says_how_many_are_left() -> None:
+    assert "<dt>Not yet done</dt><dd>7</dd>" in index_page([FIRST.cells()], (), (), 7)
+    assert "Not yet done" not in index_page([FIRST.cells()], (), ())
 
 
 def test_result_without_a_page_is_linked_to_its_numbers() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from browser import Seen, chromium, opened, ready
+from browser import Seen, chromium, opened, ready, sheets
 from conftest import BODY_HU, LIVER_HU, phantom
 from numpy.typing import NDArray
 from PIL import Image
@@ -241,6 +241,10 @@ def test_picture_stands_for_the_viewer_on_paper(seen: Seen) -> None:
     seen.page.emulate_media(media="screen")
     assert visible == [True, False]
     assert not seen.page.locator(".static img").is_visible()
+
+
+def test_page_of_a_scan_takes_one_sheet_of_paper(seen: Seen) -> None:
+    assert sheets(seen.page) == 1
 
 
 def test_picture_stands_for_the_viewer_without_webgl(browser: Browser, tmp_path: Path) -> None:

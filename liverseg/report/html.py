@@ -203,7 +203,7 @@ def _measurements(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Mean", f"{number(report['mean_hu'])} HU"),
         ("Median", f"{number(report['median_hu'])} HU"),
         ("Standard deviation", f"{number(report['std_hu'])} HU"),
-        ("Extent", " x ".join(number(mm) for mm in report["extent_mm"]) + " mm"),
+        ("Extent", f" {TIMES} ".join(number(mm, 0) for mm in report["extent_mm"]) + " mm"),
         ("Reaches the border", _contact(report["border_contact_cm2"])),
     ]
     if report.get("components") is not None:
@@ -222,8 +222,8 @@ def _contact(areas_cm2: Mapping[str, float]) -> str:
 
 def _geometry(geometry: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("Voxels", " x ".join(map(str, geometry["shape"]))),
-        ("Spacing", " x ".join(f"{mm:.3f}" for mm in geometry["spacing_mm"]) + " mm"),
+        ("Voxels", f" {TIMES} ".join(map(str, geometry["shape"]))),
+        ("Spacing", f" {TIMES} ".join(f"{mm:.3f}" for mm in geometry["spacing_mm"]) + " mm"),
         ("Orientation of the axes", geometry["orientation"]),
     ]
 

@@ -121,7 +121,7 @@ def _done_row(row: Cells, pages: Collection[str], pictures: Collection[str]) -> 
             f'alt="Three slices of {escape(case_id)}">'
         )
         picture = f'<a href="{to}" tabindex="-1">{image}</a>'
-    spacing = [row[f"spacing_{axis}_mm"] for axis in "xyz"]
+    spacing = [_short(row[f"spacing_{axis}_mm"]) for axis in "xyz"]
     codes = _codes(row)
     chips = "".join(f'<span class="chip">{escape(code)}</span>' for code in codes)
     cells = [
@@ -134,6 +134,11 @@ def _done_row(row: Cells, pages: Collection[str], pictures: Collection[str]) -> 
         _cell("Spacing", escape(f" {TIMES} ".join(spacing)), spacing[2], True),
     ]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _short(mm: str) -> str:
+    """A spacing to three digits; the manifest has all of them."""
+    return f"{float(mm):.3g}" if mm else ""
 
 
 def _with_unit(number: str, unit: str) -> str:
@@ -153,7 +158,7 @@ def _others_table(rows: Sequence[Cells]) -> str:
             _cell("", f'<span class="id">{escape(row["case_id"])}</span>'),
             _cell("", f'<span class="{mark}">{status}</span>'),
             _cell("", f"<code>{escape(row['code'])}</code>" if row["code"] else ""),
-            _cell("", escape(row["detail"])),
+            f'<td class="reason">{escape(row["detail"])}</td>',
             _cell("Modality", escape(row["modality"])),
             _cell("Slices", escape(row["slices"]), row["slices"], True),
         ]
