@@ -96,7 +96,7 @@ def _say(sentence: str, status: int) -> int:
 
 def _failed(error: Exception, verbose: bool) -> int:
     """One line for an error that ended the program."""
-    from liverseg.failure import first_cause, place, raised_by_us, where
+    from liverseg.failure import NOT_WRITABLE, first_cause, place, raised_by_us, where
 
     cause = first_cause(error)
     if verbose:
@@ -105,7 +105,10 @@ def _failed(error: Exception, verbose: bool) -> int:
         return _say(str(cause), WRONG_OR_NOTHING)
     if isinstance(cause, OSError) and cause.errno is not None:
         # Without the path that the system's message would add.
-        return _say(f"{cause.strerror or os.strerror(cause.errno)}", WRONG_OR_NOTHING)
+        words = cause.strerror or os.strerror(cause.errno)
+        if cause.errno in NOT_WRITABLE:
+            words = f"the output folder cannot be written: {words}; what is done is kept"
+        return _say(words, WRONG_OR_NOTHING)
     if isinstance(cause, (ValueError, OSError, ImportError)) and raised_by_us(cause):
         return _say(str(cause), WRONG_OR_NOTHING)
     kind = type(cause).__name__

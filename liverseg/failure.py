@@ -11,7 +11,7 @@ from liverseg.errors import ScanRejected
 from liverseg.memory import is_out_of_memory
 
 # Codes of a scan that was accepted and then went wrong, where a rejected one was refused.
-FAILURES = frozenset({"FAILED", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
+FAILURES = frozenset({"FAILED", "NOT_WRITABLE", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
 # Errors of the operating system that only writing brings about.
 NOT_WRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 PACKAGE_FOLDER = Path(__file__).parent
@@ -37,7 +37,8 @@ def refusal_of(error: BaseException) -> ScanRejected:
 
     Returns:
         A refusal; for what was none its code is OUT_OF_MEMORY, FAILED, or CRASHED when it is no
-        Exception: a decoder's panic, or a library that wants to end the program.
+        Exception: a decoder's panic, or a library that wants to end the program; NOT_WRITABLE when
+        the disk is full or may not be written.
     """
     cause = first_cause(error)
     if isinstance(cause, ScanRejected):
@@ -49,7 +50,7 @@ def refusal_of(error: BaseException) -> ScanRejected:
         return ScanRejected("CRASHED", f"A {kind} in {place(cause)} ended the scan.")
     if isinstance(cause, OSError) and cause.errno in NOT_WRITABLE:
         sentence = f"The output folder cannot be written: {os.strerror(cause.errno)}."
-        return ScanRejected("FAILED", sentence)
+        return ScanRejected("NOT_WRITABLE", sentence)
     if isinstance(cause, OSError) and cause.errno is not None:
         # The operating system's own words for the number: the message would hold a path.
         kind = f"{kind} {cause.errno}"

@@ -262,7 +262,7 @@ def test_refusal_wrapped_by_a_transform_keeps_its_code(tmp_path: Path) -> None:
 def test_full_disk_fails_the_scan_and_leaves_no_part_of_it(tmp_path: Path) -> None:
     write_nifti_scan(tmp_path / "ct.nii.gz")
     (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out", Source(network=fills_the_disk))
-    assert (row.status, row.code) == ("failed", "FAILED")
+    assert (row.status, row.code) == ("failed", "NOT_WRITABLE")
     assert row.detail == "The output folder cannot be written: No space left on device."
     assert files(tmp_path / "out") == ["index.html", "linkage.csv", "manifest.csv"]
 

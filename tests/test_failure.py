@@ -52,7 +52,7 @@ def test_other_errors_tell_their_class_and_no_message() -> None:
 )
 def test_output_that_cannot_be_written_is_named_without_its_path(number: int, words: str) -> None:
     refusal = refusal_of(OSError(number, "", f"/out/{SECRET}"))
-    assert refusal.code == "FAILED"
+    assert refusal.code == "NOT_WRITABLE"
     assert refusal.detail == f"The output folder cannot be written: {words}."
 
 
