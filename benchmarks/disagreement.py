@@ -66,8 +66,11 @@ DEGRADED: dict[str, Callable[[Image], Image]] = {
     "as it is": lambda image: image,
     "noise of 40 HU": noise(40),
     "noise of 100 HU": noise(100),
+    "noise of 200 HU": noise(200),
     "40 HU less": shifted(-40),
+    "100 HU less": shifted(-100),
     "60 HU more": shifted(60),
+    "120 HU more": shifted(120),
     "half the slices blank": blanked(0.5, 1.0, 2),
     "half the field of view blank": blanked(0.0, 0.55, 0),
 }
@@ -141,6 +144,15 @@ def correlation(rows: list[dict[str, Any]]) -> str:
     return f"{rho(rows):+.2f} [{low:+.2f}, {high:+.2f}], {len(rows)} runs of {len(patients)} scans"
 
 
+def within(rows: list[dict[str, Any]]) -> str:
+    """Spearman's rho over the scans as they are: what a flag would mean on an ordinary day."""
+    pairs = [(row["disagreement"], row["dice"]) for row in rows if row["how"] == "as it is"]
+    if len(pairs) < 3:
+        return f"not computed from {len(pairs)}"
+    found = spearmanr([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return f"{found.statistic:+.2f}, p = {found.pvalue:.2f}, {len(pairs)} scans"
+
+
 def thresholds(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How well each threshold tells bad masks from good ones."""
     values = sorted(row["disagreement"] for row in rows)
@@ -185,6 +197,7 @@ def main() -> None:
     known = [row for row in rows if not np.isnan(row["disagreement"])]
     print(f"no liver found in {len(rows) - len(known)} of {len(rows)} runs")
     print(f"Spearman, all runs: {correlation(known)}")
+    print(f"Spearman, scans as they are: {within(known)}")
     print("\n".join(thresholds(known)))
     if args.output is not None:
         with args.output.open("w", newline="") as stream:

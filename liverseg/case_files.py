@@ -25,6 +25,8 @@ from liverseg.segmented import Segmented
 if TYPE_CHECKING:
     from liverseg.report.embed import Embedded
 
+NO_DICOM = "The source is no DICOM, which a DICOM SEG or SR would have to refer to: there is none."
+
 
 @dataclass(frozen=True)
 class CaseFiles:
@@ -52,16 +54,19 @@ class CaseFiles:
             quality: what was measured on it.
 
         Returns:
-            The measurements, with a flag for a DICOM SEG that could not be made.
+            The measurements, with a flag or a note on a DICOM SEG that could not be made.
 
         Raises:
             OSError: the folder cannot be written, or is full.
         """
         if "nifti" in self.outputs:
             write_nifti(self.folder / MASK_FILE, mask, volume.affine)
-        if "dicom-seg" in self.outputs and scan.kind == "dicom":
-            quality = self._write_dicom(scan, mask, quality)
-        return quality
+        if "dicom-seg" not in self.outputs:
+            return quality
+        if scan.kind == "dicom":
+            return self._write_dicom(scan, mask, quality)
+        # Not worth a look, since nothing is the matter with the scan.
+        return replace(quality, flags=(*quality.flags, Flag("NOTE", NO_DICOM)))
 
     def embedded(self, segmented: Segmented) -> Embedded | None:
         """The volumes that the page will show; None where no page was asked for."""

@@ -204,6 +204,16 @@ def test_scan_without_identifiers_is_done_all_but_its_seg(tmp_path: Path) -> Non
     assert "FrameOfReferenceUID" in sentence
 
 
+def test_nifti_source_has_no_seg_and_its_report_says_why_without_a_flag(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (row,) = run(tmp_path / "ct.nii.gz", tmp_path / "out", outputs=("nifti", "dicom-seg"))
+    case = tmp_path / "out" / "cases" / row.case_id
+    assert files(case) == ["liver.nii.gz", "report.json"]
+    flags = json.loads((case / "report.json").read_text())["flags"]
+    assert flags[-1]["code"] == "NOTE"
+    assert "no DICOM" in flags[-1]["sentence"]
+
+
 def test_nothing_of_an_older_result_stays_beside_a_new_one(tmp_path: Path) -> None:
     write_scan(tmp_path / "in")
     run(tmp_path / "in", tmp_path / "out", outputs=("nifti", "dicom-seg", "dicom-sr", "report"))
