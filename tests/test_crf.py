@@ -166,11 +166,14 @@ def test_volume_of_one_value_and_an_empty_one_are_fine() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_gives_what_the_cpu_gives() -> None:
+@pytest.mark.parametrize("slab", [1 << 20, 3 * 40 * 20], ids=["one slab", "ten slabs"])
+def test_a_gpu_gives_what_the_cpu_gives(slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("liverseg.crf.GPU_SLAB_VOXELS", slab)
     logit, image = volume((30, 40, 20), 2)
-    on_gpu = refine(logit.cuda(), image.cuda(), SPACING_MM, PARAMETERS).cpu()
-    difference = torch.sigmoid(on_gpu) - torch.sigmoid(refine(logit, image, SPACING_MM, PARAMETERS))
-    assert difference.abs().max() < 0.01
+    on_gpu = refine(logit.cuda(), image.cuda(), SPACING_MM, PARAMETERS)
+    assert on_gpu.device.type == "cuda"
+    on_cpu = refine(logit, image, SPACING_MM, PARAMETERS)
+    assert (torch.sigmoid(on_gpu.cpu()) - torch.sigmoid(on_cpu)).abs().max() < 0.01
 
 
 def test_mixed_heads_are_a_mean_of_probabilities() -> None:
