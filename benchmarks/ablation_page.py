@@ -81,7 +81,8 @@ def write_page(path: Path, results: Mapping[str, Any], setting: Mapping[str, Any
         + _curves(results, "val_mean_dice", 3),
         "## Gradient norms\n\nOf the weights of each layer, mean over the steps of an epoch: "
         "without and with deep supervision.\n\n" + _gradients(results),
-        "## The CRF's parameters\n\nSearched on training cases of the fold.\n\n" + _crf(results),
+        "## The CRF's parameters\n\nSearched on training cases of the fold, by their mean Dice.\n\n"
+        + _crf(results),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "\n\n".join(parts) + "\n")

@@ -130,15 +130,16 @@ def search(
     score: Scorer,
     sweeps: int = 1,
     grid: Mapping[str, Sequence[float]] = GRID,
+    figure: str = "sliver07_score",
 ) -> Iterator[tuple[str, float, Choice]]:
-    """Coordinate search over a grid.
+    """Coordinate search over a grid, for the largest mean of a figure.
 
     Yields:
-        The parameter just searched, the best mean score so far, and the best choice so far.
+        The parameter just searched, the best mean so far, and the best choice so far.
     """
 
     def mean_score(choice: Choice) -> float:
-        found = [score(case, choice).sliver07_score for case in cases]
+        found = [getattr(score(case, choice), figure) for case in cases]
         return float(np.nanmean(found))
 
     best, best_score = start, mean_score(start)
