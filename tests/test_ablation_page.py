@@ -44,7 +44,7 @@ def results() -> dict[str, Any]:
 def test_page_has_means_verdicts_and_the_budget(results: dict[str, Any], tmp_path: Path) -> None:
     write_page(tmp_path / "new" / "page.md", results, {"schedule": "short", "max_epochs": 2})
     page = (tmp_path / "new" / "page.md").read_text()
-    assert "not the paper's experiment:** 24 steps a network, 3 minutes of training" in page
+    assert "not the paper's experiment:** 24 steps a network, 3 minutes of training by" in page
     assert "schedule short; max_epochs 2. Folds 0 of BTCV, 2 held-out cases. Both" in page
     assert "Not learnt" not in page
     assert "| CNN | 0.900 | 4.00 (2.83) | 7.68 | 4.00 (2.83) | 1.98 |" in page  # |VD|, no sign
