@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def own_logging() -> Iterator[None]:
     handlers, level = list(logger.handlers), logger.level
     yield
     logger.handlers, logger.level = handlers, level
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Have Ctrl-C interrupt: a shell that starts the tests with & makes them ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,9 @@ def check_left(output: Path, undisturbed: dict[str, object]) -> int:
         else:
             # A case that is not finished yet may have files, each of them whole.
             assert content(path) == undisturbed[name], name
+    if (output / "index.html").exists():
+        shown = set(re.findall(r"cases/([0-9a-f]{16})/", (output / "index.html").read_text()))
+        assert shown <= finished, "the page shows what is there"
     for case_id in finished:
         wanted = {name for name in undisturbed if name.startswith(f"cases/{case_id}/")}
         assert all((output / name).is_file() for name in wanted)
