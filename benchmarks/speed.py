@@ -2,12 +2,14 @@
 
     python -m benchmarks.speed [TABLE ...] [--scan SCAN] [--device cpu] [--slices N ...] [--scans N]
 
-Tables: stock, engines, sizes, folder; all by default. `stock` runs the same two networks with the
-same weights as MONAI's parts are put together by hand: LoadImaged, Orientationd, Spacingd,
+Tables: stock, engines, case, sizes, folder; all by default. `stock` runs the same two networks with
+the same weights as MONAI's parts are put together by hand: LoadImaged, Orientationd, Spacingd,
 ScaleIntensityRanged, sliding_window_inference of 96x96x96 windows with overlap 0.5 and Gaussian
-weights in float32 over the whole scan (first the coarse network on the coarse image, then the fine
-one), softmax, Invertd, argmax, KeepLargestConnectedComponent, SaveImage. Both sides start a
-process, import what they need, and write the mask. nnU-Net is not measured.
+weights in float32 over the whole scan (the fine network; the coarse image is smaller than a window
+and goes through the coarse one in one pass), softmax, Invertd, argmax, SaveImage,
+KeepLargestConnectedComponent. Both sides start a process, import what they need, and write the
+mask. `case`: two DICOM series of 280 slices with all outputs in one batch, per stage, the first
+cold, the second warm.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.batch import resident_mib
 from benchmarks.segment import dice
 
 DATA = Path(os.environ.get("LIVERSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
-TABLES = ("stock", "engines", "sizes", "folder")
+TABLES = ("stock", "engines", "case", "sizes", "folder")
 KIB_PER_MIB = 1024
 GIGA = 1e9
 MATRIX_SIDE = 2048
@@ -51,7 +54,8 @@ def run(*command: str) -> tuple[float, float, float]:
 def segment(scan: Path, out: Path, device: str, outputs: str = "nifti") -> tuple[float, ...]:
     """`liverseg segment` on one input."""
     command = [sys.executable, "-m", "liverseg.cli", "segment", str(scan), "-o", str(out)]
-    return run(*command, "--device", device, "--outputs", outputs, "--no-resume", "--quiet")
+    command += ["--device", device, "--outputs", outputs, "--no-resume", "--quiet"]
+    return run(*command, "--workers", "1")
 
 
 def stock_table(scan: Path, device: str) -> None:
@@ -140,6 +144,33 @@ def best(work: object, where: object, repeats: int = 3) -> float:
     return min(times[1:])
 
 
+def case_table(scan: Path, device: str, slices: int = 280) -> None:
+    """Seconds a stage of two DICOM series in one batch, with the mask, SEG, page and picture."""
+    import json
+
+    from liverseg.dicom.write import SeriesHeader, write_ct_series
+    from liverseg.scans import found_scans, read_scan
+
+    with tempfile.TemporaryDirectory() as name:
+        inputs, out = Path(name) / "in", Path(name) / "out"
+        stretch(scan, Path(name) / "ct.nii.gz", slices)
+        with found_scans([Path(name) / "ct.nii.gz"]) as scans:
+            volume = read_scan(scans[0])
+        for number in "12":
+            image = np.asfortranarray(volume.image)
+            image[0, 0, 0] = int(number)  # another scan
+            header = SeriesHeader(study_uid=f"1.2.{number}", series_uid=f"1.2.{number}.1")
+            write_ct_series(image, volume.affine, inputs / number, header)
+        row = segment(inputs, out, device, "nifti,dicom-seg,report")
+        files = sorted(out.glob("cases/*/report.json"), key=lambda path: path.stat().st_mtime)
+        cold, warm = (json.loads(path.read_text())["seconds"] for path in files)
+    print(f"512 x 512 x {slices} DICOM        cold s    warm s")
+    for stage in cold:
+        print(f"{stage:<26}{cold[stage]:10.2f}{warm[stage]:10.2f}")
+    print(f"{'sum':<26}{sum(cold.values()):10.2f}{sum(warm.values()):10.2f}")
+    print(f"both, start to end: {row[0]:.1f} s wall, {row[1]:.1f} s processor, {row[2]:.0f} MiB")
+
+
 def sizes_table(scan: Path, device: str, slices: list[int]) -> None:
     """Time and memory against the number of slices: the scan, stretched."""
     print("slices    wall s   processor s   peak MiB")
@@ -147,7 +178,7 @@ def sizes_table(scan: Path, device: str, slices: list[int]) -> None:
         for count in slices:
             path = Path(name) / f"{count}.nii.gz"
             stretch(scan, path, count)
-            row = segment(path, Path(name) / "out", device)
+            row = segment(path, Path(name) / "out", device, "nifti,report")
             print(f"{count:<8}{row[0]:8.1f}{row[1]:14.1f}{row[2]:11.0f}", flush=True)
             path.unlink()
 
@@ -173,8 +204,18 @@ def folder_table(scan: Path, device: str, scans: int) -> None:
         for number in range(scans):
             # Other voxels, another scan: one corner is changed.
             stretch(scan, inputs / f"{number}.nii.gz", 64 + number)
-        row = segment(inputs, Path(name) / "out", device, "nifti,report")
-    print(f"{scans} scans: {60 * scans / row[0]:.1f} a minute, peak {row[2]:.0f} MiB")
+        command = [sys.executable, "-m", "liverseg.cli", "segment", str(inputs), "--quiet"]
+        command += ["-o", str(Path(name) / "out"), "--device", device, "--outputs", "nifti,report"]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        memory = []
+        while process.poll() is None:
+            memory.append(resident_mib(process.pid))
+            time.sleep(0.5)
+        spent = time.perf_counter() - start
+    print(f"{scans} scans of 64 slices and more: {60 * scans / spent:.1f} a minute")
+    tenths = [max(part) for part in np.array_split(memory, 10) if part.size]
+    print("highest memory in each tenth of the time, MiB: " + " ".join(f"{m:.0f}" for m in tenths))
 
 
 def main() -> None:
@@ -183,14 +224,16 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))
     parser.add_argument("--scan", type=Path, default=DATA / "ircadb_01" / "dicom.zip")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--slices", type=int, nargs="+", default=[64, 280])
-    parser.add_argument("--scans", type=int, default=3)
+    parser.add_argument("--slices", type=int, nargs="+", default=[64, 128, 280, 500, 1000])
+    parser.add_argument("--scans", type=int, default=20)
     told = parser.parse_args()
     for table in told.tables or TABLES:
         if table == "stock":
             stock_table(told.scan, told.device)
         elif table == "engines":
             engines_table(told.device)
+        elif table == "case":
+            case_table(told.scan, told.device)
         elif table == "sizes":
             sizes_table(told.scan, told.device, told.slices)
         elif table == "folder":

@@ -21,8 +21,8 @@ from liverseg.resampler import reachable_box, resampler
 from liverseg.uneven import even_slices, slice_affines
 
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as a right angle
-# Slices in floating point at one time: all of a step's values stay in the processor's cache.
-SLICES_AT_ONCE = 4
+# Slices in floating point at one time: few for memory and cache, not so few that threads wait.
+SLICES_AT_ONCE = 16
 
 
 class Grid(NamedTuple):
