@@ -24,7 +24,6 @@ from nibabel.orientations import apply_orientation, io_orientation, ornt_transfo
 from scipy.stats import spearmanr
 
 from liverseg.pipeline import load_pipeline
-from liverseg.report.flags import HIGH_DISAGREEMENT
 from liverseg.scans import Volume, read_scan, scan_at
 
 DATA = Path(os.environ.get("LIVERSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -155,13 +154,13 @@ def within(rows: list[dict[str, Any]]) -> str:
 
 
 def thresholds(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """How well each threshold tells bad masks from the others; the flag's own is one of them."""
+    """How well each threshold tells bad masks from the others."""
     values = sorted(row["disagreement"] for row in rows)
     quantiles = [float(np.quantile(values, share)) for share in (0.25, 0.5, 0.75, 0.9)]
     for level in BAD_DICE:
         yield f"masks below Dice {level}:"
         bad = [row["dice"] < level for row in rows]
-        for at in sorted([*quantiles, HIGH_DISAGREEMENT]):
+        for at in quantiles:
             over = [row["disagreement"] > at for row in rows]
             found = sum(b and o for b, o in zip(bad, over, strict=True))
             false = sum(o and not b for b, o in zip(bad, over, strict=True))
@@ -182,7 +181,6 @@ def draw_plot(rows: list[dict[str, Any]], path: Path) -> None:
         axes.scatter([r["disagreement"] for r in chosen], [r["dice"] for r in chosen], label=how)
     axes.set_xlabel("disagreement of the heads (1 - soft Dice)")
     axes.set_ylabel("Dice of the mask")
-    axes.axvline(HIGH_DISAGREEMENT, color="grey", linestyle="dotted")
     axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
     plt.close(figure)

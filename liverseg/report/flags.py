@@ -17,10 +17,6 @@ LOW_ATTENUATION_HU = 40.0
 # Pieces that cleaning removes are flagged from this share of the mask on: less does not change the
 # volume by more than two readers differ. A convention of ours, not of the literature.
 REMOVED_NOTED = 0.01
-# Of the heads, see liverseg.disagreement. Of 40 runs on held-out scans, as they are and degraded
-# (benchmarks/disagreement.py, fold 0), all 6 masks below Dice 0.7 were above it, and 1 of the 34
-# others (0.81). It does not tell a good mask from a fair one: of 23 between 0.7 and 0.9 it finds 1.
-HIGH_DISAGREEMENT = 0.1
 UNEVEN = (
     "The slices are unevenly spaced: the volume counts each with its own thickness; the affine of "
     "the files has their mean spacing, {:.2f} mm."
@@ -41,7 +37,7 @@ class Flag:
 
     Args:
         code: NO_LIVER, CUT_BY_FIELD_OF_VIEW, IMPLAUSIBLE_VOLUME, SEVERAL_COMPONENTS,
-            LOW_ATTENUATION, HEADS_DISAGREE, IRREGULAR_SPACING, a value of NOTED, or NOTE.
+            LOW_ATTENUATION, IRREGULAR_SPACING, a value of NOTED, or NOTE.
         sentence: one sentence, without identifiers of any kind.
     """
 
@@ -112,11 +108,4 @@ def judged(ml: float, mean_hu: float, sides: tuple[str, ...], found: Found) -> l
             "contrast was given is not known here, and other causes are possible."
         )
         flags.append(Flag("LOW_ATTENUATION", sentence))
-    if found.disagreement > HIGH_DISAGREEMENT:
-        sentence = (
-            f"The outputs of the network contradict each other ({found.disagreement:.2f}; "
-            f"ordinary is less than {HIGH_DISAGREEMENT:.2f}): the mask may be wrong altogether; "
-            "scans whose values are not true HU are like that."
-        )
-        flags.append(Flag("HEADS_DISAGREE", sentence))
     return flags
