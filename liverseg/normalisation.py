@@ -19,8 +19,7 @@ class FixedStatistics:
     when they end the network becomes its average, and from there on it is trained as it is used.
 
     Args:
-        network: the network that is trained; one without batch normalisation only becomes its
-            average.
+        network: the network that is trained; nothing happens to one without batch normalisation.
         average: of its weights and statistics.
         after_epochs: how many epochs use the statistics of the batch.
     """
@@ -29,7 +28,7 @@ class FixedStatistics:
         self.network = network
         self.average = average
         self.after_epochs = after_epochs
-        self.fixed = False
+        self.fixed = not any(isinstance(module, _BatchNorm) for module in network.modules())
 
     def attach(self, engine: Engine) -> None:
         """Look when an epoch starts."""
@@ -37,11 +36,12 @@ class FixedStatistics:
 
     def __call__(self, engine: Engine) -> None:
         """Fix the statistics if it is time; also after a resume, which has them already."""
+        if self.fixed or engine.state.epoch <= self.after_epochs:
+            return
         if engine.state.epoch == self.after_epochs + 1:
             self.network.load_state_dict(self.average.network.state_dict())
-        if engine.state.epoch > self.after_epochs and not self.fixed:
-            fix_statistics(self.network)
-            self.fixed = True
+        fix_statistics(self.network)
+        self.fixed = True
 
 
 def fix_statistics(network: nn.Module) -> None:

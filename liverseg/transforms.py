@@ -15,7 +15,6 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from liverseg.component import liver_component
 from liverseg.errors import ScanRejected
 from liverseg.grid import Grid, own_spacing_mm, to_network_grid, to_scan_grid
 from liverseg.scans import Scan, Volume, read_scan, scan_at
@@ -225,37 +224,6 @@ class ToScanGridd(MapTransform):
             items[key] = MetaTensor(
                 torch.from_numpy(mask)[None], affine=torch.from_numpy(scan.affine)
             )
-        return items
-
-
-class KeepLiverd(MapTransform):
-    """Keep the largest connected component and fill its holes.
-
-    Args:
-        keys: masks (1, X, Y, Z).
-        allow_missing_keys: whether an item may be absent.
-    """
-
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-
-    def __call__(self, data: _Data) -> dict[Hashable, Any]:
-        """Replace each mask by its largest component.
-
-        Args:
-            data: with the keys.
-
-        Returns:
-            A copy with cleaned masks; their meta holds "components", how many there were, and
-            "removed_share", the share of voxels that were not in the largest.
-        """
-        items = dict(data)
-        for key in self.key_iterator(items):
-            mask = items[key]
-            liver = liver_component(mask[0].cpu().numpy())
-            known = {"components": liver.components, "removed_share": liver.removed_share}
-            meta = {**getattr(mask, "meta", {}), **known}
-            items[key] = MetaTensor(torch.from_numpy(liver.mask)[None], meta=meta)
         return items
 
 

@@ -71,3 +71,11 @@ def test_gradients_reach_the_scale_and_shift_of_fixed_statistics() -> None:
     fix_statistics(net)
     net(torch.randn(2, 1, 4, 4, 4)).sum().backward()
     assert float(net[1].weight.grad.abs().sum()) > 0
+
+
+def test_network_without_batch_normalisation_is_left_alone() -> None:
+    net = nn.Sequential(nn.Conv3d(1, 1, 1))
+    average = WeightAverage(net)
+    nn.init.constant_(net[0].weight, 7.0)
+    trainer(net, average, after_epochs=0).run([torch.zeros(1, 1, 2, 2, 2)], max_epochs=1)
+    assert net[0].weight.item() == 7.0

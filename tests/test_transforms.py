@@ -12,10 +12,10 @@ from conftest import AFFINE, SHAPE, edit_slices, phantom
 from monai.data import MetaTensor
 from pydicom.dataset import FileDataset
 
+from liverseg.cleaning import KeepLiverd
 from liverseg.errors import ScanRejected
 from liverseg.scans import Volume, read_scan, scan_at
 from liverseg.transforms import (
-    KeepLiverd,
     LoadLabeld,
     LoadScand,
     ToNetworkGridd,
@@ -145,6 +145,18 @@ def test_cleaning_says_what_it_removed() -> None:
     meta = KeepLiverd("pred")({"pred": mask})["pred"].meta
     assert meta["components"] == 2
     assert meta["removed_share"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("least_ml", "kept"), [(0.0, 27), (0.7, 27), (0.8, 0)])
+def test_component_too_small_for_a_liver_is_none(least_ml: float, kept: int) -> None:
+    """27 voxels of 27 mm3 are 0.729 ml."""
+    mask = torch.zeros(1, 10, 10, 10, dtype=torch.uint8)
+    mask[0, :3, :3, :3] = 1
+    item = MetaTensor(mask, affine=torch.diag(torch.tensor([-3.0, 3.0, 3.0, 1.0])))
+    cleaned = KeepLiverd("pred", least_ml)({"pred": item})["pred"]
+    assert int(cleaned.sum()) == kept
+    assert cleaned.meta["components"] == 1
+    assert cleaned.meta["removed_share"] == (0.0 if kept else 1.0)
 
 
 def test_bright_padding_is_air_for_the_network_and_stays_in_the_scan(phantom_dicom: Path) -> None:

@@ -83,7 +83,8 @@ def tiny_pipeline(network: object = threshold, weights_sha256: str = WEIGHTS) ->
     """The bundle's transforms at the phantom's own spacing, so that every number can be derived."""
     from monai.transforms import Compose
 
-    from liverseg.transforms import KeepLiverd, LoadScand, ToNetworkGridd, ToScanGridd
+    from liverseg.cleaning import KeepLiverd
+    from liverseg.transforms import LoadScand, ToNetworkGridd, ToScanGridd
 
     load = [LoadScand("image"), ToNetworkGridd("image", SPACING_MM, (-100.0, 250.0))]
     return Pipeline(
