@@ -57,4 +57,4 @@ class KeepLiverd(MapTransform):
 
 def _volume_ml(liver: Component, affine: torch.Tensor) -> float:
     voxel_mm3 = abs(float(np.linalg.det(affine[:3, :3].numpy())))
-    return np.count_nonzero(liver.mask) * voxel_mm3 / MM3_PER_ML
+    return int(np.count_nonzero(liver.mask)) * voxel_mm3 / MM3_PER_ML
