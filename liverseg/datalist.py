@@ -1,10 +1,11 @@
 """Reads lists of training cases in the format of the Medical Segmentation Decathlon.
 
 The format is JSON: an object with the sections "training", "validation" and "test", each a list of
-``{"image": path, "label": path}``; an item of "test" may be a plain path. A path is taken as it is
-written: no character in it has a meaning. The Decathlon's own lists have no "validation": then
-every fifth case of "training" is validation, and "training" is the others. A "validation" that is
-an empty list holds nothing out.
+``{"image": path, "label": path}``; an item of "test" may be a plain path. An item of "training" may
+also name "coarse": weights of a coarse network that was trained without it, whose answer is then
+what the fine network is given for it. A path is taken as it is written: no character in it has a
+meaning. The Decathlon's own lists have no "validation": then every fifth case of "training" is
+validation, and "training" is the others. A "validation" that is an empty list holds nothing out.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def load_data_list(path: Path, base_dir: Path | None, section: str) -> list[dict
         section: "training", "validation" or "test".
 
     Returns:
-        One dictionary a case with the paths of "image" and, where the list has it, "label", in the
-        list's order. Empty only for a "test" or "validation" section that is.
+        One dictionary a case with the paths of "image" and, where the list has them, "label" and
+        "coarse", in the list's order. Empty only for a "test" or "validation" section that is.
 
     Raises:
         FileNotFoundError: the list, the folder, or files that the section names are not there.
@@ -125,7 +126,7 @@ def _case(item: object, folder: Path, where: str, wanted: tuple[str, ...]) -> di
     if not isinstance(files, dict):
         raise ValueError(f"{where} should be an object with {' and '.join(wanted)}; got {item!r}")
     case = {}
-    for key in ("image", "label"):
+    for key in ("image", "label", "coarse"):
         name = files.get(key)
         if isinstance(name, str) and name:
             # Joining an absolute path leaves it as it is.

@@ -21,6 +21,8 @@ _PAPER = ("train.yaml", "recipe.yaml", "paper.yaml")
 _BLOG = ("train.yaml", "recipe.yaml", "blog.yaml")
 RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "default": (("train.yaml", "coarse.yaml"), ("train.yaml",)),
+    "coarse": (("train.yaml", "coarse.yaml"),),
+    "fine": (("train.yaml",),),
     "finetune": (("train.yaml", "coarse.yaml", "finetune.yaml"), ("train.yaml", "finetune.yaml")),
     "paper": (_PAPER,),
     "paper-plain": ((*_PAPER, "paper_plain.yaml"),),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import copy
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch.nn import functional
 
+from liverseg.bundle_files import checked_weights
 from liverseg.cascade import coarse_image, guidance
 from liverseg.grid import to_network_grid
+from liverseg.heads import LiverHeads
 from liverseg.inferer import autocast
+from liverseg.weight_files import with_weights
 
 LEVELS = 255  # the share of 1 that a step of an 8-bit image is
 
@@ -96,27 +100,35 @@ class BoxAveraged(MapTransform):
 class CoarseGuidanced(MapTransform):
     """Add what the coarse network says of a scan: where the liver is.
 
+    Of scans that it was trained on a network says too much that is right, and a network that is
+    given this comes to trust it. So a scan may name weights that were trained without it.
+
     Args:
         keys: the image (1, X, Y, Z) in [0, 1].
-        network: (1, 1, x, y, z) to (1, heads, x, y, z) logits of liver minus the rest.
+        network: (1, 1, x, y, z) to (1, heads, x, y, z) logits of liver minus
+            the rest.
         factor: voxels along a side of a voxel of the coarse network.
         amp: whether it computes in bfloat16.
         guidance_key: of the answer.
+        coarse_key: of the file with the weights to use for this scan instead of the network's;
+            not kept.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
-        network: Callable[[torch.Tensor], torch.Tensor],
+        network: LiverHeads,
         factor: int,
         amp: bool,
         guidance_key: str = "guidance",
+        coarse_key: str = "coarse",
     ) -> None:
         super().__init__(keys)
         self.network = network
         self.factor = factor
         self.amp = amp
         self.guidance_key = guidance_key
+        self.coarse_key = coarse_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the guidance.
@@ -130,9 +142,11 @@ class CoarseGuidanced(MapTransform):
         items = dict(data)
         image = torch.as_tensor(items[self.first_key(items)]).as_subclass(torch.Tensor)
         x, y, z = image.shape[1:]
-        device = next((p.device for p in _parameters(self.network)), image.device)
+        unseen = items.pop(self.coarse_key, None)
+        network = self.network if unseen is None else _with_other_weights(self.network, unseen)
+        device = next((p.device for p in network.parameters()), image.device)
         with torch.no_grad(), autocast(device, self.amp):
-            seen = self.network(coarse_image(image[None], self.factor).to(device))
+            seen = network(coarse_image(image[None], self.factor).to(device))
         guide = guidance(seen[:, :1].float(), (x, y, z), self.factor)[0].cpu()
         items[self.guidance_key] = guide
         return items
@@ -181,8 +195,11 @@ class To8Bitd(MapTransform):
         return items
 
 
-def _parameters(network: Callable[..., Any]) -> list[torch.nn.Parameter]:
-    return list(network.parameters()) if isinstance(network, torch.nn.Module) else []
+def _with_other_weights(heads: LiverHeads, path: str) -> LiverHeads:
+    """A copy with the weights of a file, which has its hash beside it."""
+    other = copy.deepcopy(heads)
+    with_weights(other.network, path, checked_weights(path))
+    return other
 
 
 class FirstHeadd(MapTransform):

@@ -232,6 +232,23 @@ def test_coarse_training_leaves_the_weights_that_the_fine_one_takes(data_list: P
     assert len(rows_of(out / "log.csv")) == 1
 
 
+def test_fine_training_takes_the_guidance_of_the_weights_that_a_case_names(data_list: Path) -> None:
+    """They are part of what makes the training: a checkpoint of others is refused."""
+    contents = json.loads(data_list.read_text())
+    unseen = data_list.parent / "unseen.pt"
+    for end in ("", ".sha256"):
+        shutil.copy(data_list.parent / f"coarse.pt{end}", f"{unseen}{end}")
+    contents["training"][0]["coarse"] = str(unseen)
+    data_list.write_text(json.dumps(contents))
+    workflow = train(max_epochs=1)
+    workflow.run()
+    state = torch.load(data_list.parent / "out" / "checkpoint.pt", weights_only=True)
+    coarse = workflow.parser.get_parsed_content("coarse_checkpoint")
+    assert state["settings"]["guidance"] == checked_weights(coarse, unseen)
+    guided = workflow.parser.get_parsed_content("train#dataset")[0]
+    assert "coarse" not in guided
+
+
 def test_training_with_nothing_held_out_validates_nothing(data_list: Path) -> None:
     contents = json.loads(data_list.read_text())
     contents["training"] += contents.pop("validation")

@@ -56,6 +56,17 @@ def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
     assert load_data_list(data_list, tmp_path / "data", "training") == [item]
 
 
+def test_weights_that_a_case_names_are_a_path_too(tmp_path: Path) -> None:
+    make_files(tmp_path, "a", "b")
+    contents = {"training": [{**case("a"), "coarse": "fold1.pt"}], "validation": [case("b")]}
+    data_list = write_list(tmp_path / "list.json", contents)
+    with pytest.raises(FileNotFoundError, match=r"names 3 files, 1 .* the first is .*fold1\.pt$"):
+        load_data_list(data_list, None, "training")
+    (tmp_path / "fold1.pt").touch()
+    (found,) = load_data_list(data_list, None, "training")
+    assert found["coarse"] == str(tmp_path / "fold1.pt")
+
+
 @pytest.mark.parametrize(
     "name", ["$HOME", "@network", "%train", "a#1::b", "two words", "Leber_groß_肝", "a,b", "~x"]
 )

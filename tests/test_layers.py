@@ -69,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": MODEL | {"transforms", "cascade", "weight_files"},
     **dict.fromkeys(("augment", "losses", "weight_average", "weight_files"), BASE),
     "normalisation": {"weight_average"},
-    "training_data": {"cascade", "grid", "inferer"},
+    "training_data": {"bundle_files", "cascade", "grid", "heads", "inferer", "weight_files"},
     "coarse_inferer": {"cascade", "inferer"},
     "export": {"heads", "openvino_models"},
     "crf": BASE | {"gaussians"},

@@ -53,7 +53,9 @@ def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recipe_that_is_unknown_is_named() -> None:
-    with pytest.raises(ValueError, match=r"one of default, finetune, paper, .*; got secret"):
+    with pytest.raises(
+        ValueError, match=r"one of default, coarse, fine, finetune, paper, .*; got secret"
+    ):
         train(Training(recipe="secret"))
 
 

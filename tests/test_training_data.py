@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from monai.data import MetaTensor
 
 from liverseg.cascade import coarse_image
 from liverseg.coarse_inferer import CoarseInferer
+from liverseg.heads import LiverHeads
 from liverseg.training_data import (
     BoxAveraged,
     CoarseGuidanced,
@@ -16,6 +20,7 @@ from liverseg.training_data import (
     Regiond,
     To8Bitd,
 )
+from liverseg.weight_files import save_weights
 
 AFFINE = np.diag([-1.0, 1.0, 2.0, 1.0])  # x to the patient's left, 1 x 1 x 2 mm
 
@@ -53,9 +58,18 @@ def test_every_third_average_is_a_voxel_of_the_coarse_image() -> None:
     assert torch.allclose(averaged[:, 1::3, 1::3, 1::3], coarse_image(image[None], 3)[0], atol=1e-6)
 
 
-def halves(image: torch.Tensor) -> torch.Tensor:
-    """A network that is sure of liver where the image is above one half."""
-    return (image - 0.5) * 200
+class Halves(torch.nn.Module):
+    """A network that is sure of liver where the image is above a value, at first one half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (image - self.above) * 200
+
+
+halves = LiverHeads(Halves())
 
 
 def test_guidance_is_the_coarse_networks_probability_on_the_fine_grid() -> None:
@@ -65,6 +79,26 @@ def test_guidance_is_the_coarse_networks_probability_on_the_fine_grid() -> None:
     assert guide.shape == image.shape
     assert float(guide[0, 0, 4, 4]) < 0.01
     assert float(guide[0, 11, 4, 4]) > 0.99
+
+
+def test_guidance_comes_from_the_weights_that_the_scan_names(tmp_path: Path) -> None:
+    """And only that scan's: the next one has the network's own again."""
+    other = Halves()
+    other.above.data.fill_(0.8)
+    save_weights(other, tmp_path / "unseen.pt")
+    guided = CoarseGuidanced("image", halves, 3, amp=False)
+    image = torch.full((1, 9, 9, 9), 0.6)
+    unseen = guided({"image": image, "coarse": str(tmp_path / "unseen.pt")})
+    assert "coarse" not in unseen
+    assert float(unseen["guidance"].max()) < 0.01
+    assert float(guided({"image": image})["guidance"].min()) > 0.99
+
+
+def test_weights_for_a_scan_that_are_of_another_network_are_refused(tmp_path: Path) -> None:
+    save_weights(torch.nn.Conv3d(1, 1, 1), tmp_path / "other.pt")
+    guided = CoarseGuidanced("image", halves, 3, amp=False)
+    with pytest.raises(ValueError, match=r"^other\.pt .* weights of the network that is trained"):
+        guided({"image": torch.rand(1, 6, 6, 6), "coarse": str(tmp_path / "other.pt")})
 
 
 def test_coarse_inferer_agrees_with_the_guidance() -> None:
