@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inferer": {"memory", "tiling"},
     **dict.fromkeys(("supervision", "training_log"), MODEL | {"transforms", "cascade"}),
     "training": MODEL | {"transforms", "cascade", "weight_files"},
-    **dict.fromkeys(("augment", "losses", "weight_average", "weight_files"), BASE),
+    **dict.fromkeys(("augment", "losses", "weight_average", "weight_files", "processes"), BASE),
     "normalisation": {"weight_average"},
     "training_data": {"bundle_files", "cascade", "grid", "heads", "inferer", "weight_files"},
     "coarse_inferer": {"cascade", "inferer"},

@@ -20,6 +20,14 @@ from liverseg.dsn import DSN
 from liverseg.weight_files import save_weights
 
 CONFIGS = bundle_root() / "configs"
+# An overlay: when both have left their group, the names of the threads that each still has.
+WATCHED = """
++imports:
+  - $import pathlib
++finalize:
+  - "$pathlib.Path(os.environ['LIVERSEG_DATA'], 'threads' + str(@rank) + '.txt').write_text(
+    ' '.join(sorted(path.read_text() for path in pathlib.Path('/proc/self/task').glob('*/comm'))))"
+"""
 SMALL = {"channels": [4, 4, 8, 8, 8, 8], "kernel_sizes": [[3, 3, 3]] * 5 + [[1, 1, 1]]}
 
 
@@ -85,7 +93,9 @@ def test_two_processes_lose_what_one_with_twice_the_batch_loses(overlay: Path) -
     alone = losses(overlay, "alone", [], [train], 2)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     several = [train, CONFIGS / "multi_gpu_train.yaml"]
-    together = losses(overlay, "together", torchrun, several, 1)
+    watched = overlay.with_name("watched.yaml")
+    watched.write_text(WATCHED)
+    together = losses(overlay, "together", torchrun, [*several, watched], 1)
     rows = []
     for folder in (alone, together):
         with (folder / "log.csv").open(encoding="utf-8") as file:
@@ -96,3 +106,7 @@ def test_two_processes_lose_what_one_with_twice_the_batch_loses(overlay: Path) -
             assert float(two[f"loss_{head}"]) == pytest.approx(float(one[f"loss_{head}"]), rel=2e-4)
     assert (together / "model.pt").is_file()
     assert (together / "checkpoint.pt").is_file()
+    for rank in range(2):  # a thread of the group that is left may abort Python's end
+        threads = (overlay.parent / f"threads{rank}.txt").read_text(encoding="utf-8")
+        assert "python" in threads
+        assert "gloo" not in threads
