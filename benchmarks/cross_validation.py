@@ -1,10 +1,14 @@
-"""Five-fold cross-validation on BTCV: train every fold, score its held-out scans, print the table.
+"""Five-fold cross-validation on BTCV: train every fold, score its held-out scans, print the tables.
 
-    python -m benchmarks.cross_validation --output FOLDER [--folds 0 1 2 3 4]
+    python -m benchmarks.cross_validation --output FOLDER [--coarse-epochs N] [--fine-epochs N]
+        [--folds 0 1 2 3 4] [--ship]
 
-A fold lies in FOLDER/foldN; one that has both its networks is only scored, and a training that was
-stopped goes on. Scored as `liverseg evaluate` does, on the scans' own grids, after the whole
-pipeline. Hours on two cores: without --output nothing is done.
+First the coarse networks of all folds. Then the fine ones of --folds: each learns from what is
+said of a scan by the coarse network that has not seen it, as it is in use. With --ship at last a
+fine network for all 15 scans, from the bundle's weights on (`--recipe finetune --only fine`), with
+the same guidance. A fold lies in FOLDER/foldN, the last one in FOLDER/ship; what is there is not
+trained again, a training that was stopped goes on. Scored as `liverseg evaluate` does, on the
+scans' own grids, after the whole pipeline. Hours on two cores: without --output nothing is done.
 """
 
 from __future__ import annotations
@@ -12,29 +16,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import json
 import logging
 import os
+import statistics
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
 
 from liverseg.bundle_files import bundle_root
 from liverseg.metrics import Scores
 from liverseg.score_table import score_table
+from liverseg.tables import aligned
 from liverseg.train_run import Training, environment, train
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
 FOLDS = range(5)
-
-
-def trained(fold: int, output: Path) -> Path:
-    """The folder with the two networks of a fold, trained if they are not there."""
-    folder = output / f"fold{fold}"
-    files = (folder / "coarse" / "model.pt", folder / "model.pt")
-    if not all(file.is_file() for file in files):
-        train(Training(data_list=list_of(fold), data=DATA, output=folder))
-    return folder
+DONE = "trained"  # an empty file beside the weights of a training that has ended
+LIVER = 5  # BTCV's label
 
 
 def list_of(fold: int) -> Path:
@@ -42,8 +47,54 @@ def list_of(fold: int) -> Path:
     return ROOT / "data_lists" / f"btcv_fold{fold}.json"
 
 
-def score(fold: int, folder: Path) -> None:
-    """Write scores.csv of the held-out scans, with MONAI's own run of evaluate.yaml."""
+def guided_list(plain: Path, output: Path) -> Path:
+    """A copy of a data list in which each training scan names the coarse weights without it.
+
+    Args:
+        plain: a list of BTCV scans.
+        output: of the cross-validation, with the coarse networks of all folds.
+    """
+    unseen = {
+        case["image"]: str(output / f"fold{fold}" / "coarse" / "model.pt")
+        for fold in FOLDS
+        for case in json.loads(list_of(fold).read_text(encoding="utf-8"))["validation"]
+    }
+    contents = json.loads(plain.read_text(encoding="utf-8"))
+    for case in contents["training"]:
+        case["coarse"] = unseen[case["image"]]
+    path = output / plain.name
+    path.write_text(json.dumps(contents, indent=1), encoding="utf-8")
+    return path
+
+
+def trained(training: Training, folder: Path) -> None:
+    """Run a training unless it has ended; folder holds its model.pt."""
+    mark = folder / DONE
+    if not mark.is_file():
+        train(training)
+        mark.touch()
+
+
+def train_all(output: Path, folds: list[int], epochs: tuple[int | None, int | None]) -> None:
+    """The coarse networks of all folds, then the fine ones of some.
+
+    Args:
+        output: where they lie.
+        folds: of the fine networks.
+        epochs: of a coarse and of a fine training, instead of the recipe's.
+    """
+    for fold in FOLDS:
+        folder = output / f"fold{fold}"
+        coarse = Training("default", "coarse", list_of(fold), DATA, folder, epochs=epochs[0])
+        trained(coarse, folder / "coarse")
+    for fold in folds:
+        folder = output / f"fold{fold}"
+        guided = guided_list(list_of(fold), output)
+        trained(Training("default", "fine", guided, DATA, folder, epochs=epochs[1]), folder)
+
+
+def score(fold: int, folder: Path) -> dict[str, Scores]:
+    """The figures of the held-out scans, by MONAI's own run of evaluate.yaml."""
     from monai.bundle.scripts import run
 
     configs = bundle_root() / "configs"
@@ -62,12 +113,8 @@ def score(fold: int, folder: Path) -> None:
             logging_file=False,
         )
     logging.disable(logging.NOTSET)
-
-
-def scores_of(path: Path) -> dict[str, Scores]:
-    """Case to figures of a scores.csv, the mean left out."""
     names = [field.name for field in fields(Scores)]
-    with path.open(encoding="utf-8") as file:
+    with (folder / "scores.csv").open(encoding="utf-8") as file:
         return {
             row["case"]: Scores(**{name: float(row[name] or "nan") for name in names})
             for row in csv.DictReader(file)
@@ -75,23 +122,76 @@ def scores_of(path: Path) -> dict[str, Scores]:
         }
 
 
+class Traits(NamedTuple):
+    """What the scans are divided by."""
+
+    slice_mm: float
+    liver_hu: float
+    liver_ml: float
+
+
+def traits(fold: int) -> dict[str, Traits]:
+    """Of a fold's held-out scans, from the image and the experts' label."""
+    found = {}
+    for case in json.loads(list_of(fold).read_text(encoding="utf-8"))["validation"]:
+        image = nib.load(DATA / case["image"])
+        liver = np.asarray(nib.load(DATA / case["label"]).dataobj) == LIVER
+        spacing = image.header.get_zooms()[:3]
+        found[Path(case["image"]).name.removesuffix(".nii.gz")] = Traits(
+            float(max(spacing)),
+            float(np.asarray(image.dataobj)[liver].mean()),
+            float(liver.sum() * np.prod(spacing, dtype=np.float64) / 1000),
+        )
+    return found
+
+
+def subgroups(scored: Mapping[str, Scores], traits: Mapping[str, Traits]) -> str:
+    """A table: for each trait the lower and the upper half of the scans, divided at the median."""
+    lines = [["half", "scans", "dice", "worst dice", "asd_mm", "volume_error_ml"]]
+    for trait in Traits._fields:
+        values = {name: getattr(traits[name], trait) for name in scored}
+        middle = statistics.median(values.values())
+        for text, low in (("up to", True), ("above", False)):
+            half = [scored[name] for name in scored if (values[name] <= middle) == low]
+            if not half:
+                continue
+            means = [
+                f"{statistics.fmean(getattr(one, name) for one in half):.{digits}f}"
+                for name, digits in (("dice", 3), ("asd_mm", 2), ("volume_error_ml", 0))
+            ]
+            worst = f"{min(one.dice for one in half):.3f}"
+            row = [f"{trait} {text} {middle:.4g}", str(len(half)), means[0], worst, *means[1:]]
+            lines.append(row)
+    return aligned(lines)
+
+
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="folder of the trainings")
     parser.add_argument("--folds", type=int, nargs="+", choices=FOLDS, default=list(FOLDS))
+    parser.add_argument("--coarse-epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--fine-epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--ship", action="store_true", help="train the bundle's fine network too")
     arguments, _ = parser.parse_known_args()
     if arguments.output is None:
         print("cross-validation trains for hours: it wants --output FOLDER")
         return
+    output = arguments.output.absolute()
+    train_all(output, arguments.folds, (arguments.coarse_epochs, arguments.fine_epochs))
     scored: dict[str, Scores] = {}
+    known: dict[str, Traits] = {}
     for fold in arguments.folds:
-        folder = trained(fold, arguments.output)
-        score(fold, folder)
-        scored |= scores_of(folder / "scores.csv")
+        scored |= score(fold, output / f"fold{fold}")
+        known |= traits(fold)
     print(score_table(scored))
     worst = min(scored, key=lambda name: scored[name].dice)
-    print(f"worst Dice: {scored[worst].dice:.3f}, {worst}")
+    print(f"worst Dice: {scored[worst].dice:.3f}, {worst}\n")
+    print(subgroups(scored, known))
+    if arguments.ship:
+        everything = guided_list(ROOT / "data_lists" / "btcv_all.json", output)
+        folder = output / "ship"
+        trained(Training("finetune", "fine", everything, DATA, folder), folder)
 
 
 if __name__ == "__main__":

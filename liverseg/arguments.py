@@ -12,7 +12,8 @@ from liverseg.limits import MEMORY_SHARE, ORDINARY_WORKERS, TIMEOUT_S
 from liverseg.size_options import above_zero, add_sizes, positive
 
 WRONG_USAGE = 2
-RECIPES = ("default", "coarse", "fine", "finetune", "paper", "blog", "paper-plain", "blog-plain")
+RECIPES = ("default", "finetune", "paper", "blog", "paper-plain", "blog-plain")
+NETWORKS = ("coarse", "fine")
 NEIGHBOURS = {6: 1, 18: 2, 26: 3}  # to the connectivity of liverseg.surface
 
 
@@ -112,9 +113,13 @@ def _add_other_commands(commands: _Commands) -> None:
         "--recipe",
         choices=RECIPES,
         default=RECIPES[0],
-        help="how to train: both networks from nothing; only the coarse or the fine one; on from "
-        "the bundle's weights; as published by Dou et al.; as the Keras version of a blog; plain: "
-        "without deep supervision (default: default)",
+        help="how to train: from nothing; on from the bundle's weights; as published by Dou et "
+        "al.; as the Keras version of a blog; plain: without deep supervision (default: default)",
+    )
+    train.add_argument(
+        "--only",
+        choices=NETWORKS,
+        help="one of the two networks of the recipe (default: both, the coarse one first)",
     )
     train.add_argument("--data-list", type=_path, metavar="F", help="MSD-format JSON list of cases")
     train.add_argument(

@@ -194,6 +194,7 @@ def _train(args: argparse.Namespace) -> int:
 
     training = Training(
         recipe=args.recipe,
+        only=args.only,
         data_list=args.data_list,
         data=args.data,
         output=args.output,

@@ -21,14 +21,13 @@ _PAPER = ("train.yaml", "recipe.yaml", "paper.yaml")
 _BLOG = ("train.yaml", "recipe.yaml", "blog.yaml")
 RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "default": (("train.yaml", "coarse.yaml"), ("train.yaml",)),
-    "coarse": (("train.yaml", "coarse.yaml"),),
-    "fine": (("train.yaml",),),
     "finetune": (("train.yaml", "coarse.yaml", "finetune.yaml"), ("train.yaml", "finetune.yaml")),
     "paper": (_PAPER,),
     "paper-plain": ((*_PAPER, "paper_plain.yaml"),),
     "blog": (_BLOG,),
     "blog-plain": ((*_BLOG, "blog_plain.yaml"),),
 }
+NETWORKS = ("coarse", "fine")
 OUTPUT = "output"  # of the working directory, as train.yaml has it
 LISTS_BESIDE_BUNDLE = Path("data_lists", "btcv.json")
 DATA_BESIDE_CHECKOUT = Path("shared", "data")
@@ -40,6 +39,7 @@ class Training:
 
     Args:
         recipe: a key of RECIPES.
+        only: one of NETWORKS: train this one; when None all of the recipe.
         data_list: MSD-format list; when None that of LIVERSEG_DATA_LIST, else BTCV's.
         data: where the list's relative paths start; when None LIVERSEG_DATA, else the list's
             folder.
@@ -53,6 +53,7 @@ class Training:
     """
 
     recipe: str = "default"
+    only: str | None = None
     data_list: Path | None = None
     data: Path | None = None
     output: Path | None = None
@@ -71,16 +72,14 @@ def train(training: Training) -> Path:
 
     Raises:
         FileNotFoundError: the data list, or files that it names, are missing.
-        ValueError: the list is none, there is no such recipe or device, what training draws
-            with is not installed, or no validation had a result.
+        ValueError: the list is none, there is no such recipe, network of it or device, what
+            training draws with is not installed, or no validation had a result.
         OSError: the output folder cannot be made.
     """
     for module in ("matplotlib", "tensorboard"):
         if importlib.util.find_spec(module) is None:
             raise ValueError(f"training needs {module}: pip install 'liverseg[train]'")
-    if training.recipe not in RECIPES:
-        known = ", ".join(RECIPES)
-        raise ValueError(f"recipe should be one of {known}; got {training.recipe}")
+    runs = _runs(training)
     device = find_device(training.device)
     root = bundle_root()
     folders = _folders(training, root)
@@ -97,11 +96,27 @@ def train(training: Training) -> Path:
         override["liver_labels"] = list(training.liver_labels)
         override["other_labels"] = []
     with environment({name: str(path) for name, path in folders.items()}):
-        for names in RECIPES[training.recipe]:
+        for names in runs:
             _run([str(root / "configs" / name) for name in names], override, training.quiet)
-    if not (output / "model.pt").is_file():
-        raise ValueError(f"no validation had a result, so there are no weights in {output}")
+    folder = output / "coarse" if training.only == "coarse" else output
+    if not (folder / "model.pt").is_file():
+        raise ValueError(f"no validation had a result, so there are no weights in {folder}")
     return output
+
+
+def _runs(training: Training) -> list[tuple[str, ...]]:
+    """The configurations of each training that is wanted."""
+    if training.recipe not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise ValueError(f"recipe should be one of {known}; got {training.recipe}")
+    if training.only not in (None, *NETWORKS):
+        raise ValueError(f"only should be one of {', '.join(NETWORKS)}; got {training.only}")
+    runs = list(RECIPES[training.recipe])
+    if training.only is not None and len(runs) < len(NETWORKS):
+        raise ValueError(f"recipe {training.recipe} trains one network, not a {training.only} one")
+    if training.only is None:
+        return runs
+    return [runs[NETWORKS.index(training.only)]]
 
 
 def _run(configs: list[str], override: dict[str, Any], quiet: bool) -> None:

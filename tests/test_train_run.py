@@ -53,10 +53,15 @@ def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recipe_that_is_unknown_is_named() -> None:
-    with pytest.raises(
-        ValueError, match=r"one of default, coarse, fine, finetune, paper, .*; got secret"
-    ):
+    with pytest.raises(ValueError, match=r"one of default, finetune, paper, .*; got secret"):
         train(Training(recipe="secret"))
+
+
+def test_network_that_the_recipe_does_not_train_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^only should be one of coarse, fine; got both$"):
+        train(Training(only="both"))
+    with pytest.raises(ValueError, match=r"^recipe paper trains one network, not a coarse one$"):
+        train(Training(recipe="paper", only="coarse"))
 
 
 @pytest.fixture
