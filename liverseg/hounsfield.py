@@ -17,9 +17,10 @@ PLAUSIBLE_AIR_HU = -900
 PLAUSIBLE_LOW_HU = -200
 PLAUSIBLE_LOW_PERCENTILE = 0.5
 PLAUSIBLE_MIN_HU, PLAUSIBLE_MAX_HU = -1100, 3071  # what is outside is padding or metal
-# Corners filled with -1024 are no air: between air and water a body has fat, as much as the
-# percentile says. Values that are off by 1024 have none.
+# Corners filled with -1024 are no air. Between air and water a body has fat, as much as the
+# percentile says; a phantom may have none, but then it has no tissue where OFF_TISSUE_HU says.
 PLAUSIBLE_FAT_HU = (-200, -20)
+PLAUSIBLE_OFF_SHARE = 0.05  # of the values that are neither air nor lung
 # Where soft tissue and contrast lie when values are 1024 too high. Of HU hardly any are there:
 # dense bone. Air, which then lies at 24, has some noise below 0, but not as much as fat has.
 OFF_TISSUE_HU = (824, 1324)
@@ -57,7 +58,9 @@ def looks_like_hu(counts: Counts) -> bool:
     low_hu = PLAUSIBLE_MIN_HU + int(np.searchsorted(below, rank))
     fat = np.diff(below[[hu - PLAUSIBLE_MIN_HU for hu in PLAUSIBLE_FAT_HU]])[0]
     air = below[PLAUSIBLE_AIR_HU - PLAUSIBLE_MIN_HU]
-    return bool(air > 0 and low_hu < PLAUSIBLE_LOW_HU and fat > rank)
+    tissue = between(counts, PLAUSIBLE_LOW_HU, PLAUSIBLE_MAX_HU)
+    is_off = fat <= rank and between(counts, *OFF_TISSUE_HU) > PLAUSIBLE_OFF_SHARE * tissue
+    return bool(air > 0 and low_hu < PLAUSIBLE_LOW_HU and not is_off)
 
 
 def is_off_by_1024(counts: Counts) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import edit_slices, small_ct
+from conftest import edit_slices, phantom, small_ct
 from pydicom.dataset import FileDataset
 
 from liverseg.dicom.write import write_ct_series
@@ -53,6 +53,21 @@ def test_padding_and_values_below_air_stay_as_they_are(tmp_path: Path) -> None:
 
     def change(dataset: FileDataset, index: int) -> None:
         dataset.add_new("PixelPaddingValue", "SS", -2000)
+
+    edit_slices(tmp_path, change)
+    np.testing.assert_array_equal(read_only(tmp_path).image, image)
+
+
+def test_hu_that_nothing_declares_are_read_though_a_phantom_has_no_fat(tmp_path: Path) -> None:
+    image, affine, _ = phantom()
+    write_ct_series(image, affine, tmp_path)
+
+    def change(dataset: FileDataset, index: int) -> None:
+        values = np.frombuffer(dataset.PixelData, "<u2").astype(np.int64)
+        hu = values * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        dataset.PixelData = hu.astype("<i2").tobytes()
+        dataset.PixelRepresentation = 1
+        del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType
 
     edit_slices(tmp_path, change)
     np.testing.assert_array_equal(read_only(tmp_path).image, image)

@@ -165,7 +165,7 @@ def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
         return
     what = (
         f"values from {image.min()} to {image.max()} without air below {PLAUSIBLE_AIR_HU} HU "
-        "and fat above it"
+        "and tissue around 0"
     )
     if undeclared:
         raise ScanRejected(
