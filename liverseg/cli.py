@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return SOME_NOT_DONE
         except Exception as error:  # noqa: BLE001  one line, whatever it is; --verbose tells more
-            return _failed(error, args.verbose)
+            return _failed(error, args.verbose, getattr(args, "output", None))
         finally:
             signal.signal(signal.SIGTERM, before)
     return status
@@ -94,9 +94,9 @@ def _say(sentence: str, status: int) -> int:
     return status
 
 
-def _failed(error: Exception, verbose: bool) -> int:
+def _failed(error: Exception, verbose: bool, output: Path | None) -> int:
     """One line for an error that ended the program."""
-    from liverseg.failure import NOT_WRITABLE, first_cause, place, raised_by_us, where
+    from liverseg.failure import NOT_WRITABLE, first_cause, is_about, place, raised_by_us, where
 
     cause = first_cause(error)
     if verbose:
@@ -106,7 +106,7 @@ def _failed(error: Exception, verbose: bool) -> int:
     if isinstance(cause, OSError) and cause.errno is not None:
         # Without the path that the system's message would add.
         words = cause.strerror or os.strerror(cause.errno)
-        if cause.errno in NOT_WRITABLE:
+        if cause.errno in NOT_WRITABLE or (output and is_about(cause, output)):
             words = f"the output folder cannot be written: {words}; what is done is kept"
         return _say(words, WRONG_OR_NOTHING)
     if isinstance(cause, (ValueError, OSError, ImportError)) and raised_by_us(cause):

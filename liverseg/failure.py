@@ -82,3 +82,12 @@ def where(error: BaseException) -> str:
         parts.append("\n".join([f"{type(link).__name__}, raised by way of", *lines]))
         link = link.__cause__
     return "\n".join(reversed(parts))
+
+
+def is_about(error: OSError, output: Path) -> bool:
+    """Whether the system refused the output, what is in it or the folder that it shall be in."""
+    if not isinstance(error.filename, (str, os.PathLike)):
+        return False
+    path, output = Path(error.filename).absolute(), output.absolute()
+    is_part = path.parent == output.parent and path.name.startswith(f".{output.name}.")
+    return is_part or path.is_relative_to(output) or output.is_relative_to(path)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
+from liverseg.cli import main
 from liverseg.errors import ScanRejected
-from liverseg.failure import first_cause, raised_by_us, refusal_of, where
+from liverseg.failure import first_cause, is_about, raised_by_us, refusal_of, where
+from liverseg.outputs import write_nifti
 from liverseg.pipeline import find_device
 
 SECRET = "Musterfrau^Erika"
@@ -89,3 +95,33 @@ def test_way_of_an_error_holds_no_message() -> None:
     told = where(caught(int, SECRET))
     assert "test_failure.py" in told
     assert "Erika" not in told
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [
+        ("out", True),
+        ("out/cases/0123456789abcdef", True),
+        ("", True),  # where the folder shall be made
+        (".out.0a1b2c3d.part", True),
+        ("in/secret.dcm", False),
+        ("output/other", False),
+    ],
+)
+def test_a_refused_path_is_told_from_a_refused_output(
+    tmp_path: Path, refused: str, expected: bool
+) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / refused))
+    assert is_about(error, tmp_path / "out") is expected
+
+
+def test_an_output_that_cannot_be_made_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = tmp_path / "mask.nii.gz"
+    write_nifti(mask, np.ones((8, 8, 8), np.uint8), np.eye(4))
+    output = "/proc/nowhere/scores.csv"  # where even root makes no folder
+    status = main(["evaluate", "--prediction", str(mask), "--reference", str(mask), "-o", output])
+    assert status == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("liverseg: the output folder cannot be written: No such file")
