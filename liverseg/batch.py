@@ -171,6 +171,10 @@ def run_batch(
 ) -> list[Row]:
     """Do a job on every scan found; the manifest is valid after each. See `segment`."""
     with ExitStack() as kept:
+        crew = kept.enter_context(closing(Crew(job, limits)))
+        if not output.exists():
+            # Nothing is done yet, so there will be work: get ready while scans are looked for.
+            crew.launch()
         found = kept.enter_context(found_scans(inputs, finding, limits.memory_bytes))
         asked_of = without_own(found, inputs, output)
         if not asked_of:
@@ -180,7 +184,6 @@ def run_batch(
             remove_parts(folder)
         scans = settled(asked_of, job.results())
         chosen = chosen_of(asked_of, scans, series)
-        crew = kept.enter_context(closing(Crew(job, limits)))
         wanted = [scan for scan in scans if scan.accepted and scan.case_id in chosen]
         # Whatever can go wrong for all scans does so here, before anything is written.
         earlier = _earlier(wanted, job)

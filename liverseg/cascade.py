@@ -3,6 +3,8 @@
 Vocabulary: the *guidance* is the liver's probability in the coarse look, on the fine grid. The
 *box* is the part of the fine grid that the fine network answers for; what it answers there is what
 it would answer for the whole scan, to rounding, because it is given its halo around the box.
+What *may be liver* of a mask are its components that are not small beside the largest, which is the
+one that is kept in the end.
 """
 
 from __future__ import annotations
@@ -15,19 +17,23 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch.nn import functional
 
+from liverseg.component import without_small
 from liverseg.inferer import TiledInferer
-from liverseg.tiling import Box, Shape, bounding_box, difference, extended, touched_faces
+from liverseg.tiling import Box, Shape, bounding_box, difference, extended, touched_faces, whole
 
 # The logit of every voxel outside the box: a probability of 4e-44, finite in half precision.
 OUTSIDE_LOGIT = -100.0
+# Of the voxels of a mask's largest component, those that another one has to have to be followed out
+# of the box. Bits of stomach, spleen or heart would have it grow to the scan's border for nothing.
+LEAST_SHARE = 0.1
 ALL_FACES = ((True, True), (True, True), (True, True))
 
 
 class CascadeInferer(Inferer):
     """A coarse look at the whole scan, then the fine network in the liver's box only.
 
-    Where the fine mask touches the box, other than at the scan's own border, the box grows there,
-    so that a coarse look that saw too little cuts no part of a liver off.
+    Where what may be liver of the fine mask touches the box, other than at the scan's own border,
+    the box grows there, so that a coarse look that saw too little cuts no part of a liver off.
 
     Args:
         coarse: the coarse network: (1, 1, x, y, z) in [0, 1] to (1, heads, x, y, z) logits of
@@ -47,7 +53,7 @@ class CascadeInferer(Inferer):
         coarse: Callable[..., torch.Tensor],
         factor: int = 3,
         threshold: float = 0.5,
-        margin: int = 12,
+        margin: int = 8,
         tiles: TiledInferer | None = None,
     ) -> None:
         super().__init__()
@@ -90,7 +96,7 @@ class CascadeInferer(Inferer):
         with torch.no_grad():
             looked = self.tiles(coarse_image(image, self.factor), self.coarse).float()
             guide = guidance(looked[:, :1], shape, self.factor)
-            found = bounding_box(guide[0, 0] > self.threshold)
+            found = bounding_box(_may_be_liver(guide[0, 0] > self.threshold))
             if found is None:
                 heads = looked.shape[1]
                 return inputs.new_full((1, heads, *shape), OUTSIDE_LOGIT, dtype=self.tiles.dtype)
@@ -109,7 +115,7 @@ class CascadeInferer(Inferer):
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """The fine logits in the smallest box that its mask does not touch, from a box on."""
+        """The fine logits in a box that grows until nothing that may be liver touches it."""
         shape = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
         step = self._step(network)
         output = torch.empty(0)
@@ -122,7 +128,7 @@ class CascadeInferer(Inferer):
                     output = logits.new_full(all_of_it, OUTSIDE_LOGIT)
                 output[:, :, part[0], part[1], part[2]] = logits
             # What has been computed stays; only what the box gains is computed.
-            grown = extended(box, step, touched_faces(output[0, 0] > 0, box), shape)
+            grown = _followed(output[0, 0][box] > 0, box, step, shape)
             parts, box = list(difference(box, grown)), grown
         return output
 
@@ -130,6 +136,21 @@ class CascadeInferer(Inferer):
         """Voxels that a box grows by: thinner slabs would be more halo than slab."""
         x, y, z = getattr(network, "halo", None) or (0, 0, 0)
         return max(x, self.margin), max(y, self.margin), max(z, self.margin)
+
+
+def _followed(mask: torch.Tensor, box: Box, step: Shape, volume: Shape) -> Box:
+    """A box moved outwards where what may be liver of the mask within touches it."""
+    x, y, z = mask.shape
+    inside = whole((x, y, z))
+    grown = extended(box, step, touched_faces(mask, inside), volume)
+    if grown == box:
+        return box
+    return extended(box, step, touched_faces(_may_be_liver(mask), inside), volume)
+
+
+def _may_be_liver(mask: torch.Tensor) -> torch.Tensor:
+    """A mask (X, Y, Z) without what is too small to be kept as the liver; on the CPU."""
+    return torch.from_numpy(without_small(mask.cpu().numpy(), LEAST_SHARE))
 
 
 def coarse_image(image: torch.Tensor, factor: int) -> torch.Tensor:

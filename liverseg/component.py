@@ -1,4 +1,4 @@
-"""The liver's own component of a mask, its holes filled.
+"""The liver's own component of a mask, its holes filled; and what else of a mask may be liver.
 
 A *run* is a row of equal voxels along the first axis, as long as it goes. A liver of thirty million
 voxels has a hundred thousand of them, and what belongs together is found among those.
@@ -51,6 +51,11 @@ class _Runs(NamedTuple):
         first = np.cumsum(length) - length  # of each run in what is returned
         return np.repeat(start - first, length) + np.arange(length.sum())
 
+    def sizes(self) -> npt.NDArray[np.float64]:
+        """(components,) voxels of each."""
+        lengths = (self.stop - self.start).astype(np.float64)
+        return np.asarray(np.bincount(self.label, weights=lengths), np.float64)
+
 
 def liver_component(mask: npt.NDArray[np.uint8]) -> Component:
     """The largest component of a mask, faces touching, with its holes filled.
@@ -67,15 +72,10 @@ def liver_component(mask: npt.NDArray[np.uint8]) -> Component:
     box = bounding_box(mask)
     if box is None:
         return Component(kept, 0, 0.0)
-    # A rim of background: a hole is a part of the background that does not reach it. The last row
-    # and column are neither mask nor background, as _components wants it.
-    x, y, z = (part.stop - part.start for part in box)
-    inside = np.zeros((z + 2, y + 3, x + 3), np.uint8)
-    within = (slice(1, z + 1), slice(1, y + 1), slice(1, x + 1))
-    inside[within] = mask[box].T
+    inside, within = _rimmed(mask[box])
     voxels = inside.reshape(-1)
     runs = _components(inside)
-    sizes = np.bincount(runs.label, weights=runs.stop - runs.start)
+    sizes = runs.sizes()
     others = runs.voxels(runs.label != sizes.argmax())
     voxels[others] = 0
     around = inside ^ np.uint8(1)
@@ -89,6 +89,28 @@ def liver_component(mask: npt.NDArray[np.uint8]) -> Component:
     return Component(kept, runs.components, 1 - left / before)
 
 
+def without_small(mask: npt.NDArray[np.bool_], share: float) -> npt.NDArray[np.bool_]:
+    """A mask without the components that are small beside its largest one, faces touching.
+
+    Args:
+        mask: (X, Y, Z).
+        share: of the voxels of the largest; components below it go.
+
+    Returns:
+        (X, Y, Z); an empty mask stays empty.
+    """
+    kept = np.zeros_like(mask)
+    box = bounding_box(mask.view(np.uint8))
+    if box is None:
+        return kept
+    inside, within = _rimmed(mask[box])
+    runs = _components(inside)
+    sizes = runs.sizes()
+    inside.reshape(-1)[runs.voxels((sizes < share * sizes.max())[runs.label])] = 0
+    kept[box] = inside[within].T
+    return kept
+
+
 def bounding_box(mask: npt.NDArray[np.uint8]) -> Box | None:
     """The smallest box around what is not 0 in a mask (X, Y, Z); None where all is 0."""
     box = []
@@ -99,6 +121,21 @@ def bounding_box(mask: npt.NDArray[np.uint8]) -> Box | None:
             return None
         box.append(slice(int(hit[0]), int(hit[-1]) + 1))
     return box[0], box[1], box[2]
+
+
+def _rimmed(
+    mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.uint8], Box]:
+    """A mask (X, Y, Z) as (Z, Y, X) with a rim of background, and where it lies therein.
+
+    A hole is a part of the background that does not reach the rim. The last row and column are
+    neither mask nor background, as `_components` wants it.
+    """
+    x, y, z = mask.shape
+    inside = np.zeros((z + 2, y + 3, x + 3), np.uint8)
+    within = (slice(1, z + 1), slice(1, y + 1), slice(1, x + 1))
+    inside[within] = mask.T
+    return inside, within
 
 
 def _components(volume: npt.NDArray[np.uint8]) -> _Runs:

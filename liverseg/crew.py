@@ -40,6 +40,15 @@ class Crew:
         self._members: list[Isolated] = []
         self._in_work: dict[str, Scan] = {}  # by case id
 
+    def launch(self) -> None:
+        """Have one process get ready while there are no scans yet.
+
+        Raises:
+            ValueError: the job cannot be sent to another process.
+        """
+        self._members.append(Isolated(self._job, self._limits))
+        self._members[0].launch()
+
     def start(self) -> None:
         """Have one process that is ready, so that what ails all of them shows before a scan.
 
@@ -48,7 +57,8 @@ class Crew:
             FileNotFoundError: the job lacks a file.
             ScanRejected: the process broke or passed a limit before it was ready.
         """
-        self._members.append(Isolated(self._job, self._limits))
+        if not self._members:
+            self.launch()
         self._members[0].start()
 
     def outcomes(self, scans: Sequence[Scan]) -> Iterator[tuple[Scan, Row | ScanRejected]]:

@@ -13,8 +13,8 @@ from liverseg.engine_torch import without_batch_norms
 from liverseg.heads import LiverHeads
 from liverseg.openvino_models import kept_model
 
-# A scan has one size of tile, two where the last one is narrower, and a batch has many scans.
-MOST_SIZES = 4
+# A scan has one size of tile, two where the last one is narrower; the next scan has others.
+MOST_SIZES = 2
 
 
 class OpenVinoEngine(nn.Module):

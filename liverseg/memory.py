@@ -15,8 +15,8 @@ MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "
 # A pass of a network with 16 channels at full resolution, all its heads, in float32.
 BYTES_PER_VOXEL = 256
 SHARE = 0.5  # of the free memory that a pass may take
-# More voxels in a pass are not faster on a CPU: there is nothing left to fill, and less halo only.
-MOST_VOXELS_CPU = 4_000_000
+# More voxels in a pass are not faster on a CPU: a liver's box fits, and there is nothing to fill.
+MOST_VOXELS_CPU = 8_000_000
 MOST_VOXELS_CUDA = 64_000_000
 
 

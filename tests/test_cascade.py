@@ -7,7 +7,14 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from liverseg.cascade import OUTSIDE_LOGIT, CascadeInferer, coarse_image, guidance
+from liverseg.cascade import (
+    LEAST_SHARE,
+    OUTSIDE_LOGIT,
+    CascadeInferer,
+    coarse_image,
+    guidance,
+)
+from liverseg.component import without_small
 from liverseg.dsn import DSN
 from liverseg.heads import LiverHeads
 from liverseg.inferer import TiledInferer
@@ -96,8 +103,8 @@ def test_in_the_box_the_answer_is_that_of_the_whole_scan(
     looked_at = answer[0, 0] != OUTSIDE_LOGIT
     assert looked_at[image[0, 0] > 0.5].all()
     assert torch.allclose(answer[:, :, looked_at], wanted[:, :, looked_at], atol=1e-5)
-    # No face of the box inside the scan holds liver: nothing that hangs together is cut.
-    mask = answer[0, 0] > 0
+    # No face of the box inside the scan holds what may be liver: nothing that is kept is cut.
+    mask = torch.from_numpy(without_small((answer[0, 0] > 0).numpy(), LEAST_SHARE))
     for axis in range(3):
         for number in range(1, mask.shape[axis] - 1):
             layer = looked_at.select(axis, number)
@@ -123,6 +130,30 @@ def test_box_grows_until_the_mask_does_not_touch_it() -> None:
     assert {size[2:] for size in sizes} == {sizes[0][2:]}
     # 46 voxels in all, each answered for once; a halo of 4 and up to 3 for the stride at each end.
     assert sum(size[1] for size in sizes) <= 46 + 2 * (4 + 3) * len(sizes)
+
+
+@pytest.mark.parametrize(("width", "followed"), [(4, False), (20, True)])
+def test_box_grows_after_another_piece_only_if_that_is_not_small(
+    width: int, followed: bool
+) -> None:
+    # The coarse look sees the low piece only, 20 x 24 x 20 voxels; the other one goes on to the
+    # end of the scan, up to the box's face and beyond.
+    image = bright_box((2, 22), (10, 34), (10, 30), shape=(72, 41, 38))
+    image[:, :, 24:70, 10 : 10 + width, 10 : 10 + width] = 0.9
+    sizes: list[tuple[int, ...]] = []
+    answer = CascadeInferer(Corner(), margin=8)(image, Bright(sizes))
+    assert (len(sizes) > 1) is followed
+    assert bool(answer[0, 0, 69, 10, 10] > 0) is followed
+    assert (answer[0, 0, 2:22, 10:34, 10:30] > 0).all()
+
+
+def test_small_pieces_of_the_coarse_look_are_not_looked_at() -> None:
+    image = bright_box((2, 22), (10, 34), (10, 30), shape=(72, 41, 38))
+    image[:, :, 60:66, 10:16, 10:16] = 0.9
+    sizes: list[tuple[int, ...]] = []
+    CascadeInferer(Bright(), margin=2)(image, Bright(sizes))
+    assert len(sizes) == 1
+    assert sizes[0][1] < 40
 
 
 def test_no_coarse_liver_is_no_liver_and_no_fine_pass() -> None:

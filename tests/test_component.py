@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from liverseg.component import bounding_box, liver_component
+from liverseg.component import bounding_box, liver_component, without_small
 
 
 def by_labels(mask: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], int]:
@@ -81,3 +81,18 @@ def test_bounding_box_holds_all_that_is_not_0() -> None:
     assert bounding_box(mask) is None
     mask[1, 2, 3] = mask[3, 4, 3] = 1
     assert bounding_box(mask) == (slice(1, 4), slice(2, 5), slice(3, 4))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_components_that_are_small_beside_the_largest_go(share: float) -> None:
+    mask = np.random.default_rng(3).random((13, 17, 11)) < 0.3
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    expected = mask & (sizes >= share * sizes.max())[labels]
+    assert np.array_equal(without_small(mask, share), expected)
+    assert np.array_equal(without_small(mask.T, share), expected.T)
+
+
+def test_empty_mask_has_no_small_components() -> None:
+    assert not without_small(np.zeros((4, 5, 6), bool), 0.1).any()

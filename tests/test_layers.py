@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "openvino_models": {"cache", "heads"},
     "engine_openvino": {"engine_torch", "openvino_models", "heads"},
     "engine": {"engine_torch", "engine_openvino"},
-    "cascade": {"tiling", "inferer"},
+    "cascade": {"tiling", "inferer", "component"},
     "grid": BASE | {"interpolation", "resampler", "uneven"},
     "resampler": {"interpolation"},
     "hounsfield": set(),

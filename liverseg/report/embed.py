@@ -16,7 +16,6 @@ import numpy.typing as npt
 from isal import igzip
 from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
-from scipy import ndimage, sparse
 
 from liverseg.report.areas import largest_sections
 from liverseg.report.qc import bounding_box
@@ -193,6 +192,9 @@ def _averaged(
 
 def _weights(size: int, count: int) -> Any:
     """(count, size) sparse: the share of each of `size` cells in each of `count` larger ones."""
+    # When it is needed: the page of a batch takes this module along and makes no scan's page.
+    from scipy import sparse
+
     edges = np.linspace(0, size, count + 1)
     cells = np.arange(size)
     covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
@@ -222,6 +224,8 @@ def _map(
     shape: tuple[int, int, int],
 ) -> bytes:
     """The map where the scan is shown, on a grid that is coarser by MAP_STRIDE."""
+    from scipy import ndimage
+
     coarse = np.diag([MAP_STRIDE, MAP_STRIDE, MAP_STRIDE, 1.0])
     coarse[:3, 3] = (MAP_STRIDE - 1) / 2
     way = np.linalg.inv(affine) @ shown_to_world @ coarse
