@@ -8,13 +8,15 @@ ScaleIntensityRanged, sliding_window_inference of 96x96x96 windows with overlap 
 weights in float32 over the whole scan (the fine network; the coarse image is smaller than a window
 and goes through the coarse one in one pass), softmax, Invertd, argmax, SaveImage,
 KeepLargestConnectedComponent. Both sides start a process, import what they need, and write the
-mask. `case`: two DICOM series of 280 slices with all outputs in one batch, per stage, the first
-cold, the second warm.
+mask; then what a further scan costs, after --first in the same process, with the seconds of each
+stage (benchmarks.further). `case`: two DICOM series of 280 slices with all outputs in one batch,
+per stage, the first cold, the second warm.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +26,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.batch import resident_mib
 from benchmarks.segment import dice
 
 DATA = Path(os.environ.get("LIVERSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -72,6 +73,23 @@ def stock_table(scan: Path, device: str) -> None:
         print(f"{label:<22}{row[0]:8.1f}{row[1]:14.1f}{row[2]:11.0f}")
     print(f"ratio                 {stock[0] / ours[0]:8.1f}{stock[1] / ours[1]:14.1f}")
     print(f"Dice between the masks  {agreement:.4f}")
+
+
+def further_table(first: Path, scan: Path, device: str) -> None:
+    """What a further scan costs where the process is there: ours against MONAI's parts."""
+    rows = {}
+    for way in ("ours", "stock"):
+        command = [sys.executable, "-m", "benchmarks.further", way, str(first), str(scan), device]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows[way] = json.loads(done.stdout.splitlines()[-1])
+    print("a further scan          wall s   processor s")
+    for way, row in rows.items():
+        print(f"{way:<22}{row['wall']:8.2f}{row['processor']:14.2f}")
+    ratios = [rows["stock"][kind] / rows["ours"][kind] for kind in ("wall", "processor")]
+    print(f"ratio                 {ratios[0]:8.1f}{ratios[1]:14.1f}")
+    for way, row in rows.items():
+        parts = (f"{stage} {seconds:.2f}" for stage, seconds in row["stages"].items())
+        print(f"{way}, s a stage: {'; '.join(parts)}")
 
 
 def engines_table(device: str) -> None:
@@ -146,8 +164,6 @@ def best(work: object, where: object, repeats: int = 3) -> float:
 
 def case_table(scan: Path, device: str, slices: int = 280) -> None:
     """Seconds a stage of two DICOM series in one batch, with the mask, SEG, page and picture."""
-    import json
-
     from liverseg.dicom.write import SeriesHeader, write_ct_series
     from liverseg.scans import found_scans, read_scan
 
@@ -196,6 +212,19 @@ def stretch(scan: Path, path: Path, count: int) -> None:
     write_nifti(path, volume.image[:, :, nearest], affine)
 
 
+def resident_mib(process_id: int) -> float:
+    """Memory of a process and of those that it has started."""
+    total = 0.0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:  # gone meanwhile
+            continue
+        if process_id in (int(fields["Pid"]), int(fields["PPid"])):
+            total += int(fields.get("VmRSS", "0 kB").split()[0]) / KIB_PER_MIB
+    return total
+
+
 def folder_table(scan: Path, device: str, scans: int) -> None:
     """A folder of scans: how many a minute, and the memory that it takes."""
     with tempfile.TemporaryDirectory() as name:
@@ -223,6 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))
     parser.add_argument("--scan", type=Path, default=DATA / "ircadb_01" / "dicom.zip")
+    parser.add_argument("--first", type=Path, default=DATA / "btcv" / "btcv_0006_ct.nii.gz")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--slices", type=int, nargs="+", default=[64, 128, 280, 500, 1000])
     parser.add_argument("--scans", type=int, default=20)
@@ -230,6 +260,8 @@ def main() -> None:
     for table in told.tables or TABLES:
         if table == "stock":
             stock_table(told.scan, told.device)
+            print()
+            further_table(told.first, told.scan, told.device)
         elif table == "engines":
             engines_table(told.device)
         elif table == "case":

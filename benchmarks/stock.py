@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import nibabel as nib
 
+from liverseg.job import Stopwatch
+
 if TYPE_CHECKING:
     import torch
     from monai.bundle import ConfigParser
@@ -20,33 +22,56 @@ if TYPE_CHECKING:
 
 def main(scan: Path, folder: Path, device: str) -> None:
     """Write folder/stock.nii.gz."""
-    import torch
-    from monai.bundle import ConfigParser
-    from monai.inferers import sliding_window_inference
+    Stock(device).segment(scan, folder / "stock.nii.gz", Stopwatch())
 
-    from liverseg.bundle_files import bundle_root
-    from liverseg.cascade import coarse_image, guidance
-    from liverseg.heads import liver_logit
 
-    parser = ConfigParser()
-    parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
-    coarse, fine = networks(parser, device)
-    pre = preprocessing(parser)
-    with tempfile.TemporaryDirectory() as unpacked, torch.no_grad():
-        data = pre({"image": str(nifti(scan, Path(unpacked)))})
-        image = data["image"][None].to(device)
-        window = {"roi_size": (96, 96, 96), "sw_batch_size": 1, "overlap": 0.5, "mode": "gaussian"}
-        small = coarse_image(image.as_tensor(), parser["factor"])
-        # Not in windows: it is smaller than one, which MONAI would fill up with 0, that is -125 HU,
-        # and the coarse network takes the end of a scan for another one (benchmarks.agreement).
-        looked = coarse(small)
-        guide = guidance(liver_logit(looked), image.shape[2:], parser["factor"])
-        both = torch.cat([image.as_tensor(), guide], dim=1)
-        data["pred"] = sliding_window_inference(both, predictor=fine, **window)[0].cpu()
-        mask = postprocessing(pre)(data)["pred"]
-    array = mask[0].numpy().astype("uint8")
-    original = data["image"].meta["original_affine"]
-    nib.save(nib.Nifti1Image(array, original), folder / "stock.nii.gz")
+class Stock:
+    """The pipeline, its networks loaded.
+
+    Args:
+        device: where they are.
+    """
+
+    def __init__(self, device: str) -> None:
+        from monai.bundle import ConfigParser
+
+        from liverseg.bundle_files import bundle_root
+
+        self.parser = ConfigParser()
+        self.parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
+        self.coarse, self.fine = networks(self.parser, device)
+        self.device = device
+
+    def segment(self, scan: Path, mask: Path, watch: Stopwatch) -> None:
+        """Write the mask of a scan, and count the seconds of each stage."""
+        import torch
+        from monai.inferers import sliding_window_inference
+
+        from liverseg.cascade import coarse_image, guidance
+        from liverseg.heads import liver_logit
+
+        pre, factor = preprocessing(self.parser), self.parser["factor"]
+        with tempfile.TemporaryDirectory() as unpacked, torch.no_grad():
+            with watch.stage("reading, preprocessing"):
+                data = pre({"image": str(nifti(scan, Path(unpacked)))})
+            with watch.stage("network"):
+                image = data["image"][None].to(self.device)
+                window = {"roi_size": (96, 96, 96), "sw_batch_size": 1, "overlap": 0.5}
+                # Not in windows: it is smaller than one, which MONAI would fill up with 0, that is
+                # -125 HU, and the coarse network takes the end of a scan for another one
+                # (benchmarks.agreement).
+                looked = self.coarse(coarse_image(image.as_tensor(), factor))
+                guide = guidance(liver_logit(looked), image.shape[2:], factor)
+                both = torch.cat([image.as_tensor(), guide], dim=1)
+                data["pred"] = sliding_window_inference(
+                    both, predictor=self.fine, mode="gaussian", **window
+                )[0].cpu()
+            with watch.stage("postprocessing"):
+                found = postprocessing(pre)(data)["pred"]
+            with watch.stage("writing"):
+                array = found[0].numpy().astype("uint8")
+                original = data["image"].meta["original_affine"]
+                nib.save(nib.Nifti1Image(array, original), mask)
 
 
 def networks(parser: ConfigParser, device: str) -> list[torch.nn.Module]:
