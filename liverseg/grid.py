@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from liverseg.interpolation import antialiased, trilinear
-from liverseg.resampler import reachable_box, resampler
+from liverseg.resampler import Ends, ends_of, reachable_box, resampler
 from liverseg.uneven import even_slices, slice_affines
 
 SHEAR_TOLERANCE = 1e-4  # largest cosine between two axes that still counts as a right angle
@@ -87,6 +87,7 @@ def to_network_grid(
     spacing_mm: tuple[float, float, float],
     window: tuple[float, float],
     positions: npt.NDArray[np.float64] | None = None,
+    device: torch.device | str = "cpu",
 ) -> tuple[torch.Tensor, Grid]:
     """Resample a scan for the network: windowed first, then averaged down, never shifted.
 
@@ -99,9 +100,10 @@ def to_network_grid(
         spacing_mm: wanted spacing along R, A, S.
         window: the values that become 0 and 1.
         positions: of unevenly spaced slices, as liverseg.uneven defines them.
+        device: where it is averaged down, some slices at a time.
 
     Returns:
-        (X', Y', Z') float32 in [0, 1], and its grid.
+        (X', Y', Z') float32 in [0, 1] on the device, and its grid.
 
     Raises:
         ValueError: if the image has not three axes, the window is empty, or as network_grid.
@@ -117,13 +119,13 @@ def to_network_grid(
     _, straight, orientation = _reoriented(scan)
     ras = nib.orientations.apply_orientation(image, orientation)
     if not is_sheared(straight):
-        return _resize(ras, grid.shape, window), grid
+        return _resize(ras, grid.shape, window, device), grid
     # In a sheared scan the slices are averaged down as they lie, then brought onto the grid.
     lengths = np.array(ras.shape) * _spacing(straight)
     counts = np.maximum(1, np.rint(lengths / spacing_mm)).astype(int)
     counts[2] = ras.shape[2]
     reduced_affine = straight @ _scale_about_corner(np.array(ras.shape) / counts)
-    reduced = _resize(ras, _triple(counts), window)
+    reduced = _resize(ras, _triple(counts), window, device)
     return _sample(reduced, reduced_affine, grid), grid
 
 
@@ -156,19 +158,26 @@ def to_scan_grid(
         raise ValueError(f"logit should have the grid's shape {grid.shape}; got {logit.shape}")
     if bool(logit.isnan().any()):
         raise ValueError("the logit should be a number everywhere; it holds NaN")
-    if positions is not None:
-        alone = [Grid((*scan.shape[:2], 1), at) for at in slice_affines(scan.affine, positions)]
-        masks = [to_scan_grid(logit, grid, one, threshold)[:, :, 0].T for one in alone]
-        together: npt.NDArray[np.uint8] = np.stack(masks).T
-        return together
+    ends = ends_of(logit > threshold)
+    if positions is None:
+        return _mask(logit, ends, grid, scan, threshold)
+    alone = [Grid((*scan.shape[:2], 1), at) for at in slice_affines(scan.affine, positions)]
+    masks = [_mask(logit, ends, grid, one, threshold)[:, :, 0].T for one in alone]
+    together: npt.NDArray[np.uint8] = np.stack(masks).T
+    return together
+
+
+def _mask(
+    logit: torch.Tensor, ends: Ends | None, grid: Grid, scan: Grid, threshold: float
+) -> npt.NDArray[np.uint8]:
+    """The mask on a scan grid with even steps; `ends` of where the logit is above the threshold."""
     shape, affine, orientation = _reoriented(scan)
     # Slices outermost in memory, as in the files they are written to; seen along R, A, S.
     mask: npt.NDArray[np.uint8] = np.zeros(scan.shape[::-1], np.uint8).T
     along_ras = nib.orientations.apply_orientation(mask, orientation)
-    above = logit > threshold
-    if bool(above.any()):
+    if ends is not None:
         scan_to_grid = np.linalg.inv(grid.affine) @ affine
-        box = reachable_box(above, scan_to_grid, shape)
+        box = reachable_box(ends, scan_to_grid, shape)
         columns, rows = slice(*box[0]), slice(*box[1])
         values_of = resampler(logit, scan_to_grid, box, is_sheared(affine))
         for start in range(*box[2], SLICES_AT_ONCE):
@@ -226,17 +235,18 @@ def _resize(
     image: npt.NDArray[np.integer | np.floating],
     shape: tuple[int, int, int],
     window: tuple[float, float],
+    device: torch.device | str,
 ) -> torch.Tensor:
     """(X, Y, Z) to shape over the same field of view, in [0, 1], averaging where it shrinks."""
     low, high = window
-    in_plane = torch.empty(image.shape[2], shape[1], shape[0])
+    in_plane = torch.empty(image.shape[2], shape[1], shape[0], device=device)
     for start in range(0, image.shape[2], SLICES_AT_ONCE):
         slices = image[:, :, start : start + SLICES_AT_ONCE].T.astype(np.float32)  # (z, Y, X)
         np.clip(slices, low, high, out=slices)
         slices -= low
         slices /= high - low
         in_plane[start : start + SLICES_AT_ONCE] = antialiased(
-            torch.from_numpy(slices), (shape[1], shape[0])
+            torch.from_numpy(slices).to(device), (shape[1], shape[0])
         )
     if shape[2] != image.shape[2]:
         columns = in_plane.reshape(1, image.shape[2], -1)

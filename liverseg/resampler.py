@@ -14,27 +14,43 @@ from liverseg.interpolation import between, mixed, trilinear
 
 # From and to of each axis, in voxels.
 Box: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Ends: TypeAlias = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+def ends_of(above: torch.Tensor) -> Ends | None:
+    """How far interpolation carries what is above a threshold.
+
+    Args:
+        above: (X', Y', Z') bool, where a volume is above it.
+
+    Returns:
+        Along each axis the indices of the voxels around the first and the last one that is above;
+        None where none is.
+    """
+    ends = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        hit = torch.nonzero(above.any(dim=others[1]).any(dim=others[0]))
+        if hit.numel() == 0:
+            return None
+        # At the rim the interpolation is constant, so the box reaches half a voxel past it too.
+        ends.append((float(hit.min()) - 1, float(hit.max()) + 1))
+    return ends[0], ends[1], ends[2]
 
 
 def reachable_box(
-    above: torch.Tensor, scan_to_grid: npt.NDArray[np.float64], shape: tuple[int, int, int]
+    ends: Ends, scan_to_grid: npt.NDArray[np.float64], shape: tuple[int, int, int]
 ) -> Box:
     """The part of a scan that interpolation can bring above a threshold.
 
     Args:
-        above: (X', Y', Z') bool, where a volume is above it; somewhere it is.
+        ends: of `ends_of`.
         scan_to_grid: (4, 4) from indices of the scan to those of the volume.
         shape: (X, Y, Z) of the scan.
 
     Returns:
         The ranges of indices whose neighbours in the volume hold a voxel that is above.
     """
-    ends = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hit = torch.nonzero(above.any(dim=others[1]).any(dim=others[0]))
-        # At the rim the interpolation is constant, so the box reaches half a voxel past it too.
-        ends.append((float(hit.min()) - 1, float(hit.max()) + 1))
     corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
     grid_to_scan = np.linalg.inv(scan_to_grid)
     corners = grid_to_scan[:3, :3] @ corners + grid_to_scan[:3, 3:]

@@ -145,6 +145,7 @@ class ToNetworkGridd(MapTransform):
         spacing_mm: the network's spacing along R, A, S; None for each scan's own.
         window: the values that become 0 and 1: HU for an image, [0, 1] for a mask.
         allow_missing_keys: whether an item may be absent.
+        device: where it is done and stays.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class ToNetworkGridd(MapTransform):
         spacing_mm: Sequence[float] | None,
         window: Sequence[float],
         allow_missing_keys: bool = False,
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spacing_mm: tuple[float, float, float] | None = None
@@ -160,6 +162,7 @@ class ToNetworkGridd(MapTransform):
             x, y, z = spacing_mm
             self.spacing_mm = (float(x), float(y), float(z))
         self.window = (float(window[0]), float(window[1]))
+        self.device = device
 
     def __call__(self, data: _Data) -> dict[Hashable, Any]:
         """Replace each item by itself on the network's grid.
@@ -181,6 +184,7 @@ class ToNetworkGridd(MapTransform):
                 self.spacing_mm or own_spacing_mm(affine),
                 self.window,
                 scan.meta.get(POSITIONS),
+                self.device,
             )
             meta = {**scan.meta, "scan_shape": tuple(scan.shape[1:]), "scan_affine": affine}
             del meta["affine"]

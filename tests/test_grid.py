@@ -163,3 +163,17 @@ def test_wrong_arguments_are_named() -> None:
     grid = network_grid(scan, NETWORK_MM)
     with pytest.raises(ValueError, match="NaN"):
         to_scan_grid(torch.full(grid.shape, torch.nan), grid, scan)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_grid_on_a_gpu_is_that_of_the_cpu(tilt: float) -> None:
+    scan = scan_grid("LPS", tilt)
+    image = np.random.default_rng(0).integers(-200, 300, scan.shape).astype(np.int16)
+    window = (-125.0, 275.0)
+    wanted, grid = to_network_grid(image, scan.affine, NETWORK_MM, window)
+    got, _ = to_network_grid(image, scan.affine, NETWORK_MM, window, device="cuda")
+    assert got.device.type == "cuda"
+    torch.testing.assert_close(got.cpu(), wanted, atol=1e-5, rtol=1e-5)
+    on_gpu = to_scan_grid(got - 0.5, grid, scan)
+    assert (on_gpu != to_scan_grid(wanted - 0.5, grid, scan)).mean() < 1e-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from liverseg.resampler import reachable_box, resampler
+from liverseg.resampler import ends_of, reachable_box, resampler
 
 # The scan's voxels are half as long as the volume's, and start at the same corner.
 HALVED = np.diag([0.5, 0.5, 0.5, 1.0])
@@ -16,7 +16,10 @@ def test_box_reaches_from_the_voxel_before_to_the_one_after() -> None:
     above = torch.zeros(10, 8, 6, dtype=torch.bool)
     above[4, 3, 5] = True
     # Volume index 3 is scan index 6.5, 5 is 10.5; 2 is 4.5, 4 is 8.5; 4 is 8.5, the end is 12.
-    assert reachable_box(above, HALVED, (20, 16, 12)) == ((6, 12), (4, 10), (8, 12))
+    ends = ends_of(above)
+    assert ends == ((3, 5), (2, 4), (4, 6))
+    assert reachable_box(ends, HALVED, (20, 16, 12)) == ((6, 12), (4, 10), (8, 12))
+    assert ends_of(torch.zeros_like(above)) is None
 
 
 def test_values_of_a_box_are_those_of_the_whole() -> None:
