@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.exactness import dice
 from benchmarks.stock import networks, nifti, postprocessing, preprocessing
 from liverseg.bundle_files import bundle_root
-from liverseg.cascade import CascadeInferer, coarse_image, guidance
+from liverseg.cascade import CascadeInferer, coarse_image, guidance, with_coarse
 from liverseg.component import liver_component
 from liverseg.engine import make_engine
 from liverseg.grid import Grid, to_network_grid, to_scan_grid
@@ -44,7 +44,7 @@ MOST = 50.0  # logits beyond this are certain
 
 
 def in_windows(
-    image: torch.Tensor, engines: list[Any], factor: int, coarse_too: bool
+    image: torch.Tensor, engines: list[Any], factor: int, weight: float, coarse_too: bool
 ) -> torch.Tensor:
     """(X, Y, Z) logit of the fine network in windows; the coarse one in windows or one pass."""
     coarse, fine = (lambda given, engine=engine: engine(given)[:, :1] for engine in engines)
@@ -55,8 +55,10 @@ def in_windows(
         else coarse(small)
     )
     x, y, z = image.shape[2:]
-    both = torch.cat([image, guidance(looked, (x, y, z), factor)], dim=1)
-    return sliding_window_inference(both, predictor=fine, **WINDOWS)[0, 0]  # type: ignore[return-value]
+    guide = guidance(looked, (x, y, z), factor)
+    both = torch.cat([image, guide], dim=1)
+    logits = sliding_window_inference(both, predictor=fine, **WINDOWS)
+    return with_coarse(logits, guide, weight)[0, 0]  # type: ignore[arg-type]
 
 
 def masks(scan: Path, folder: Path) -> tuple[dict[str, NDArray[np.uint8]], Any]:
@@ -79,7 +81,7 @@ def masks(scan: Path, folder: Path) -> tuple[dict[str, NDArray[np.uint8]], Any]:
     }
 
     def in_box(image: torch.Tensor, amp: bool) -> torch.Tensor:
-        names = ("factor", "threshold", "margin")
+        names = ("factor", "threshold", "margin", "coarse_weight")
         settings = {name: parser[name] for name in names}
         tiles = TiledInferer(amp=False, dtype=torch.float16 if amp else torch.float32)
         return CascadeInferer(engines[amp][0], tiles=tiles, **settings)(image, engines[amp][1])[
@@ -96,10 +98,12 @@ def masks(scan: Path, folder: Path) -> tuple[dict[str, NDArray[np.uint8]], Any]:
         return liver_component(to_scan_grid(logit, grid, own)).mask
 
     boxed = in_box(theirs, False)
-    factor = parser["factor"]
+    factor, weight = parser["factor"], parser["coarse_weight"]
     return {
-        "stock, coarse in windows": their_way(in_windows(theirs, engines[False], factor, True)),
-        "coarse in one pass": their_way(in_windows(theirs, engines[False], factor, False)),
+        "stock, coarse in windows": their_way(
+            in_windows(theirs, engines[False], factor, weight, True)
+        ),
+        "coarse in one pass": their_way(in_windows(theirs, engines[False], factor, weight, False)),
         "fine in the box, exact": their_way(boxed),
         "logit brought back": our_way(boxed, their_grid),
         "averaged to our grid": our_way(in_box(ours[None, None], False), our_grid),

@@ -146,13 +146,13 @@ def traits(fold: int) -> dict[str, Traits]:
 
 
 def subgroups(scored: Mapping[str, Scores], traits: Mapping[str, Traits]) -> str:
-    """A table: for each trait the lower and the upper half of the scans, divided at the median."""
+    """A table: for each trait the scans below its median, and the others."""
     lines = [["half", "scans", "dice", "worst dice", "asd_mm", "volume_error_ml"]]
     for trait in Traits._fields:
         values = {name: getattr(traits[name], trait) for name in scored}
         middle = statistics.median(values.values())
-        for text, low in (("up to", True), ("above", False)):
-            half = [scored[name] for name in scored if (values[name] <= middle) == low]
+        for text, low in (("below", True), ("from", False)):
+            half = [scored[name] for name in scored if (values[name] < middle) == low]
             if not half:
                 continue
             means = [

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from liverseg.cascade import CascadeInferer, coarse_image, guidance
+from liverseg.cascade import CascadeInferer, coarse_image, guidance, with_coarse
 from liverseg.component import liver_component
 from liverseg.grid import Grid, to_network_grid, to_scan_grid
 from liverseg.masks import read_pair
@@ -80,7 +80,8 @@ class Cascade:
         looked = tiles(coarse_image(given, factor), self.inferer.coarse).float()
         x, y, z = image.shape
         guide = guidance(looked[:, :1], (x, y, z), factor)
-        return tiles(torch.cat([given, guide], dim=1), self.network)[0, 0]
+        logits = tiles(torch.cat([given, guide], dim=1), self.network)
+        return with_coarse(logits, guide, self.inferer.coarse_weight)[0, 0]
 
 
 def liver(logit: torch.Tensor) -> NDArray[np.bool_]:

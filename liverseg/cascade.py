@@ -21,11 +21,15 @@ from liverseg.component import without_small
 from liverseg.inferer import TiledInferer
 from liverseg.tiling import Box, Shape, bounding_box, difference, extended, touched_faces, whole
 
+GUIDED_CHANNELS = 2  # of a fine network's input: image, guidance
 # The logit of every voxel outside the box: a probability of 4e-44, finite in half precision.
 OUTSIDE_LOGIT = -100.0
 # Of the voxels of a mask's largest component, those that another one has to have to be followed out
 # of the box. Bits of stomach, spleen or heart would have it grow to the scan's border for nothing.
 LEAST_SHARE = 0.1
+# The coarse network's logit counts up to this in the mean of the two: it says what is liver and
+# what is spleen, not where the liver ends.
+MOST_COARSE_LOGIT = 3.0
 ALL_FACES = ((True, True), (True, True), (True, True))
 
 
@@ -43,9 +47,11 @@ class CascadeInferer(Inferer):
         margin: fine voxels around the coarse liver that belong to the first box, and at least so
             many that a box grows by.
         tiles: how the passes are done; TiledInferer(amp=False) by default.
+        coarse_weight: of the coarse logit, which is added to that of a fine network that is given
+            the guidance; see with_coarse.
 
     Raises:
-        ValueError: factor or margin is no size, or threshold no probability.
+        ValueError: factor or margin is no size, threshold no probability, or the weight negative.
     """
 
     def __init__(
@@ -55,18 +61,20 @@ class CascadeInferer(Inferer):
         threshold: float = 0.5,
         margin: int = 8,
         tiles: TiledInferer | None = None,
+        coarse_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        if factor < 1 or margin < 1 or not 0 <= threshold < 1:
+        if factor < 1 or margin < 1 or not 0 <= threshold < 1 or not coarse_weight >= 0:
             raise ValueError(
-                "a factor and a margin of at least 1 and a threshold from 0 to below 1 are wanted; "
-                f"got {factor}, {margin} and {threshold}"
+                "a factor and a margin of at least 1, a threshold from 0 to below 1 and a weight "
+                f"of at least 0 are wanted; got {factor}, {margin}, {threshold} and {coarse_weight}"
             )
         self.coarse = coarse
         self.factor = factor
         self.threshold = threshold
         self.margin = margin
         self.tiles = tiles or TiledInferer(amp=False)
+        self.coarse_weight = coarse_weight
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
@@ -100,7 +108,7 @@ class CascadeInferer(Inferer):
             if found is None:
                 heads = looked.shape[1]
                 return inputs.new_full((1, heads, *shape), OUTSIDE_LOGIT, dtype=self.tiles.dtype)
-            if getattr(network, "in_channels", 1) == 2:
+            if getattr(network, "in_channels", 1) == GUIDED_CHANNELS:
                 image = torch.cat([image, guide], dim=1)
             margin = (self.margin, self.margin, self.margin)
             box = extended(found, margin, ALL_FACES, shape)
@@ -123,6 +131,9 @@ class CascadeInferer(Inferer):
         while parts:
             for part in parts:
                 logits = self.tiles.region(image, network, part, *args, **kwargs)
+                if image.shape[1] == GUIDED_CHANNELS and self.coarse_weight > 0:
+                    guide = image[:, 1:, part[0], part[1], part[2]]
+                    logits = with_coarse(logits, guide, self.coarse_weight)
                 if output.numel() == 0:
                     all_of_it = (1, logits.shape[1], *shape)
                     output = logits.new_full(all_of_it, OUTSIDE_LOGIT)
@@ -151,6 +162,25 @@ def _followed(mask: torch.Tensor, box: Box, step: Shape, volume: Shape) -> Box:
 def _may_be_liver(mask: torch.Tensor) -> torch.Tensor:
     """A mask (X, Y, Z) without what is too small to be kept as the liver; on the CPU."""
     return torch.from_numpy(without_small(mask.cpu().numpy(), LEAST_SHARE))
+
+
+def with_coarse(logits: torch.Tensor, guide: torch.Tensor, weight: float) -> torch.Tensor:
+    """What the coarse and the fine network say together: a weighted sum of their logits.
+
+    On scans that neither has seen each alone takes in what the other does not: the fine one sees a
+    part of the body and may follow a large spleen, the coarse one sees all of it.
+
+    Args:
+        logits: (1, heads, X, Y, Z) of the fine network.
+        guide: (1, 1, X, Y, Z) probability of the coarse one.
+        weight: of the coarse logit, which is cut off at MOST_COARSE_LOGIT on both sides.
+
+    Returns:
+        As the logits, in their precision.
+    """
+    least = torch.sigmoid(torch.tensor(-MOST_COARSE_LOGIT)).item()
+    coarse = torch.logit(guide.float().clamp(least, 1 - least))
+    return logits + (weight * coarse).to(logits.dtype)
 
 
 def coarse_image(image: torch.Tensor, factor: int) -> torch.Tensor:

@@ -189,6 +189,26 @@ def test_guidance_is_the_second_channel_where_there_are_two() -> None:
     assert torch.equal(given[0], torch.cat([image, wanted], dim=1))
 
 
+def test_both_networks_answers_are_added_where_the_fine_one_is_guided() -> None:
+    image, coarse = bright_box((12, 30), (9, 25), (10, 22)), Bright()
+
+    class Indifferent(Bright):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image[:, :1] * 0 + 0.25
+
+    guide = guidance(coarse(coarse_image(image, 3)), SHAPE, 3)
+    fine = Indifferent(in_channels=2)
+    alone = CascadeInferer(coarse)(image, fine)
+    both = CascadeInferer(coarse, coarse_weight=0.5)(image, fine)
+    assert bool((alone > OUTSIDE_LOGIT).all())  # all is liver to it: the box is the whole scan
+    inside = both > OUTSIDE_LOGIT
+    wanted = 0.25 + 0.5 * torch.logit(guide, eps=1e-6).clamp(-3, 3)
+    assert torch.allclose(both[inside], wanted[inside], atol=1e-5)
+    assert bool((both[guide > 0.5] > 0.25).all())
+    unguided = CascadeInferer(coarse, coarse_weight=0.5)(image, Indifferent())
+    assert torch.equal(unguided, CascadeInferer(coarse)(image, Indifferent()))
+
+
 def test_meta_data_and_half_precision_come_through() -> None:
     image = MetaTensor(bright_box((12, 30), (9, 25), (10, 22)), affine=torch.eye(4) * 2)
     tiles = TiledInferer(amp=False, dtype=torch.float16)
@@ -220,7 +240,9 @@ def test_coarse_of_a_ramp_comes_back_without_a_shift() -> None:
     assert torch.allclose(back[:, :, 3:-3], wanted[:, :, 3:-3], atol=0.01)
 
 
-@pytest.mark.parametrize("wrong", [{"factor": 0}, {"margin": 0}, {"threshold": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"factor": 0}, {"margin": 0}, {"threshold": 1.0}, {"coarse_weight": -1.0}]
+)
 def test_impossible_numbers_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="are wanted"):
         CascadeInferer(Bright(), **wrong)  # type: ignore[arg-type]
