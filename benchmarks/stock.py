@@ -47,7 +47,7 @@ class Stock:
         import torch
         from monai.inferers import sliding_window_inference
 
-        from liverseg.cascade import coarse_image, guidance
+        from liverseg.cascade import coarse_image, guidance, with_coarse
         from liverseg.heads import liver_logit
 
         pre, factor = preprocessing(self.parser), self.parser["factor"]
@@ -63,9 +63,12 @@ class Stock:
                 looked = self.coarse(coarse_image(image.as_tensor(), factor))
                 guide = guidance(liver_logit(looked), image.shape[2:], factor)
                 both = torch.cat([image.as_tensor(), guide], dim=1)
-                data["pred"] = sliding_window_inference(
+                logits = sliding_window_inference(
                     both, predictor=self.fine, mode="gaussian", **window
-                )[0].cpu()
+                )
+                weight = self.parser["coarse_weight"]
+                logits[:, 1:] = with_coarse(logits[:, 1:], guide, weight)
+                data["pred"] = logits[0].cpu()
             with watch.stage("postprocessing"):
                 found = postprocessing(pre)(data)["pred"]
             with watch.stage("writing"):
