@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -52,18 +51,11 @@ def broken(network: object, weights_sha256: str) -> Pipeline:
     raise KeyError("Musterfrau^Erika")
 
 
-def interrupts(image: torch.Tensor) -> torch.Tensor:
-    """A network during which somebody presses Ctrl-C."""
-    os.kill(os.getppid(), signal.SIGINT)
-    signal.pause()
-    return image
-
-
-def terminates(image: torch.Tensor) -> torch.Tensor:
-    """A network during which the system shuts down."""
-    os.kill(os.getppid(), signal.SIGTERM)
-    signal.pause()
-    return image
+def signalled(network: str, scan: Path, output: Path) -> subprocess.CompletedProcess[str]:
+    """The command on a scan, with a network of signalled_command.py."""
+    program = Path(__file__).with_name("signalled_command.py")
+    command = [sys.executable, program, network, "segment", scan, "-o", output, "-q"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -235,27 +227,19 @@ def test_inspect_shows_no_control_characters_of_a_file_name(
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_interrupt_is_130_and_one_line(
-    scan: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    source = Source(network=interrupts)
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, **options: source)
-    assert cli.main(["segment", str(scan), "-o", str(tmp_path / "out"), "-q"]) == 130
-    assert "interrupted" in one_line(capsys)
+def test_interrupt_is_130_and_one_line(scan: Path, tmp_path: Path) -> None:
+    done = signalled("interrupts", scan, tmp_path / "out")
+    assert done.returncode == 130
+    (line,) = done.stderr.splitlines()
+    assert "interrupted" in line
     assert (tmp_path / "out" / "manifest.csv").read_text().startswith("case_id,status,")
     assert not list((tmp_path / "out").glob("cases/*"))
 
 
-def test_termination_ends_as_tidily_as_an_interrupt(
-    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = Source(network=terminates)
-    monkeypatch.setattr("liverseg.batch.BundlePipeline", lambda device, **options: source)
-    status = cli.main(["segment", str(scan), "-o", str(tmp_path / "out"), "-q"])
-    assert status == 128 + signal.SIGTERM
+def test_termination_ends_as_tidily_as_an_interrupt(scan: Path, tmp_path: Path) -> None:
+    done = signalled("terminates", scan, tmp_path / "out")
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "terminated" in done.stderr
     assert not list((tmp_path / "out").glob("cases/*"))
 
 
