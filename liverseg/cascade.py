@@ -27,7 +27,7 @@ OUTSIDE_LOGIT = -100.0
 # Of the voxels of a mask's largest component, those that another one has to have to be followed out
 # of the box. Bits of stomach, spleen or heart would have it grow to the scan's border for nothing.
 LEAST_SHARE = 0.1
-# The coarse network's logit counts up to this in the mean of the two: it says what is liver and
+# The coarse network's logit counts up to this in the sum of the two: it says what is liver and
 # what is spleen, not where the liver ends.
 MOST_COARSE_LOGIT = 3.0
 ALL_FACES = ((True, True), (True, True), (True, True))

@@ -197,6 +197,7 @@ def test_training_and_inference_say_the_same_of_network_and_grid() -> None:
     inferers = [parsers[0]["validate"]["inferer"], parsers[1]["inferer"]]
     assert inferers[0]["_target_"] == inferers[1]["_target_"]
     assert inferers[0]["tiles"]["_target_"] == inferers[1]["tiles"]["_target_"]
+    assert inferers[0]["coarse_weight"] == parsers[1]["coarse_weight"]
 
 
 def test_training_leaves_weights_log_curves_and_a_checkpoint(data_list: Path) -> None:
