@@ -1,14 +1,15 @@
 """Five-fold cross-validation on BTCV: train every fold, score its held-out scans, print the tables.
 
     python -m benchmarks.cross_validation --output FOLDER [--coarse-epochs N] [--fine-epochs N]
-        [--folds 0 1 2 3 4] [--ship]
+        [--folds 0 1 2 3 4] [--jobs N] [--ship]
 
 First the coarse networks of all folds. Then the fine ones of --folds: each learns from what is
-said of a scan by the coarse network that has not seen it, as it is in use. With --ship at last a
-fine network for all 15 scans, from the bundle's weights on (`--recipe finetune --only fine`), with
-the same guidance. A fold lies in FOLDER/foldN, the last one in FOLDER/ship; what is there is not
-trained again, a training that was stopped goes on. Scored as `liverseg evaluate` does, on the
-scans' own grids, after the whole pipeline. Hours on two cores: without --output nothing is done.
+said of a scan by the coarse network that has not seen it, as it is in use. With --ship also both
+networks for all 15 scans, the fine one with the same guidance: what the bundle ships. A fold lies
+in FOLDER/foldN, these in FOLDER/ship; what is there is not trained again, a training that was
+stopped goes on. --jobs trainings run side by side, each with its share of the cores: on a CPU as
+many as there are cores. Scored as `liverseg evaluate` does, on the scans' own grids, after the
+whole pipeline. Hours on two cores: without --output nothing is done.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import json
 import logging
 import os
 import statistics
+import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
@@ -33,10 +36,11 @@ from liverseg.bundle_files import bundle_root
 from liverseg.metrics import Scores
 from liverseg.score_table import score_table
 from liverseg.tables import aligned
-from liverseg.train_run import Training, environment, train
+from liverseg.train_run import environment
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
+EVERYTHING = ROOT / "data_lists" / "btcv_all.json"
 FOLDS = range(5)
 DONE = "trained"  # an empty file beside the weights of a training that has ended
 LIVER = 5  # BTCV's label
@@ -67,30 +71,53 @@ def guided_list(plain: Path, output: Path) -> Path:
     return path
 
 
-def trained(training: Training, folder: Path) -> None:
-    """Run a training unless it has ended; folder holds its model.pt."""
-    mark = folder / DONE
-    if not mark.is_file():
-        train(training)
+class Run(NamedTuple):
+    """A training of one network."""
+
+    network: str  # "coarse" or "fine"
+    data_list: Path
+    output: Path
+    epochs: int | None  # instead of the recipe's
+
+    def start(self, threads: int) -> None:
+        """Train with `liverseg train`, unless this training has ended."""
+        folder = self.output / "coarse" if self.network == "coarse" else self.output
+        mark = folder / DONE
+        if mark.is_file():
+            return
+        command = [sys.executable, "-m", "liverseg.cli", "train", "--only", self.network]
+        command += ["--data-list", str(self.data_list), "--data", str(DATA)]
+        command += ["-o", str(self.output), "--quiet"]
+        if self.epochs is not None:
+            command += ["--epochs", str(self.epochs)]
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
         mark.touch()
 
 
-def train_all(output: Path, folds: list[int], epochs: tuple[int | None, int | None]) -> None:
+def train_all(
+    output: Path, folds: list[int], epochs: tuple[int | None, int | None], jobs: int, ship: bool
+) -> None:
     """The coarse networks of all folds, then the fine ones of some.
 
     Args:
         output: where they lie.
         folds: of the fine networks.
         epochs: of a coarse and of a fine training, instead of the recipe's.
+        jobs: trainings at a time.
+        ship: whether both networks are trained on all scans too.
     """
-    for fold in FOLDS:
-        folder = output / f"fold{fold}"
-        coarse = Training("default", "coarse", list_of(fold), DATA, folder, epochs=epochs[0])
-        trained(coarse, folder / "coarse")
-    for fold in folds:
-        folder = output / f"fold{fold}"
-        guided = guided_list(list_of(fold), output)
-        trained(Training("default", "fine", guided, DATA, folder, epochs=epochs[1]), folder)
+    coarse = [Run("coarse", list_of(fold), output / f"fold{fold}", epochs[0]) for fold in FOLDS]
+    fine = [
+        Run("fine", guided_list(list_of(fold), output), output / f"fold{fold}", epochs[1])
+        for fold in folds
+    ]
+    if ship:
+        coarse.append(Run("coarse", EVERYTHING, output / "ship", epochs[0]))
+        fine.append(Run("fine", guided_list(EVERYTHING, output), output / "ship", epochs[1]))
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        for runs in (coarse, fine):
+            list(pool.map(lambda run: run.start(threads), runs))
 
 
 def score(fold: int, folder: Path) -> dict[str, Scores]:
@@ -172,13 +199,16 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", choices=FOLDS, default=list(FOLDS))
     parser.add_argument("--coarse-epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--fine-epochs", type=int, help="instead of the recipe's")
-    parser.add_argument("--ship", action="store_true", help="train the bundle's fine network too")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--ship", action="store_true", help="train on all scans too")
     arguments, _ = parser.parse_known_args()
     if arguments.output is None:
         print("cross-validation trains for hours: it wants --output FOLDER")
         return
     output = arguments.output.absolute()
-    train_all(output, arguments.folds, (arguments.coarse_epochs, arguments.fine_epochs))
+    output.mkdir(parents=True, exist_ok=True)
+    epochs = (arguments.coarse_epochs, arguments.fine_epochs)
+    train_all(output, arguments.folds, epochs, arguments.jobs, arguments.ship)
     scored: dict[str, Scores] = {}
     known: dict[str, Traits] = {}
     for fold in arguments.folds:
@@ -188,10 +218,6 @@ def main() -> None:
     worst = min(scored, key=lambda name: scored[name].dice)
     print(f"worst Dice: {scored[worst].dice:.3f}, {worst}\n")
     print(subgroups(scored, known))
-    if arguments.ship:
-        everything = guided_list(ROOT / "data_lists" / "btcv_all.json", output)
-        folder = output / "ship"
-        trained(Training("finetune", "fine", everything, DATA, folder), folder)
 
 
 if __name__ == "__main__":
