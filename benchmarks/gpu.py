@@ -1,4 +1,4 @@
-"""The tables of benchmarks.speed on a GPU; says so where there is none.
+"""The tables of benchmarks.speed and the training steps on a GPU; says so where there is none.
 
     python -m benchmarks.gpu [TABLE ...] [--scan SCAN] [--device cuda]
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import speed
+from benchmarks import speed, training_speed
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
         print(torch.cuda.get_device_name(0))
         sys.argv += ["--device", "cuda"]
     speed.main()
+    training_speed.main()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ _UNREADABLE = (
     nib.spatialimages.HeaderDataError,
     nib.wrapstruct.WrapStructError,
 )
+# The same in words, where the name of the exception says little to a reader.
+_REASONS = {
+    "EOFError": "it ends too early",
+    "ImageFileError": "it is no file that nibabel knows",
+}
 
 
 class MaskPair(NamedTuple):
@@ -99,7 +104,8 @@ def _read(path: Path, role: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.float
         affine = np.asarray(file.affine, dtype=np.float64)
     except _UNREADABLE as error:
         kind = type(error).__name__
-        raise ValueError(f"the {role} should be a whole NIfTI file; reading it: {kind}") from error
+        why = _REASONS.get(kind, f"reading it: {kind}")
+        raise ValueError(f"the {role} should be a whole NIfTI file; {why}") from error
     if values.dtype.kind not in NUMBER_KINDS:
         raise ValueError(f"the {role} should hold real numbers; it holds {values.dtype}")
     if values.ndim < SPACE or values.size != np.prod(values.shape[:SPACE]):

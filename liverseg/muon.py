@@ -62,7 +62,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step.
 
         Args:
@@ -107,7 +107,7 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
         (rows, columns) with singular values from about 0.7 to 1.2; those of 0 stay 0.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).float()
+    x: torch.Tensor = (matrix if wide else matrix.T).float()
     x = x / (x.norm() + EPS)
     a, b, c = QUINTIC
     for _ in range(REPETITIONS):
@@ -126,6 +126,6 @@ def _adam(gradient: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
     first, second = BETAS
     state["exp_avg"].lerp_(gradient, 1 - first)
     state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-    mean = state["exp_avg"] / (1 - first ** state["step"])
-    spread = (state["exp_avg_sq"] / (1 - second ** state["step"])).sqrt() + EPS
-    return mean / spread
+    mean: torch.Tensor = state["exp_avg"] / (1 - first ** state["step"])
+    spread: torch.Tensor = (state["exp_avg_sq"] / (1 - second ** state["step"])).sqrt()
+    return mean / (spread + EPS)

@@ -209,3 +209,42 @@ def test_smooth_field_has_the_shape_and_no_jumps() -> None:
     field = smooth_field(np.random.RandomState(0), (20, 10, 15), 3, 2)
     assert field.shape == (2, 20, 10, 15)
     assert float(field.diff(dim=1).abs().max()) < 0.6
+
+
+def every_transform(device: str) -> dict[str, Any]:
+    """All of train.yaml's random steps in their order, always, on items of a device."""
+    always = {"probability": 1.0}
+    data = {key: value.to(device) for key, value in body().items()}
+    data["guidance"] = data["liver"].clone()
+    four = ["image", "organs", "liver", "guidance"]
+    steps = [
+        RandWarpPatchd(four, ["organs"], (16, 16, 16)),
+        RandGuidanced("guidance", 2.0, absent_probability=0.0, **always),
+        RandPhased("image", "organs", 9, WINDOW, unenhanced_probability=1.0, **always),
+        RandTextured("image", **always),
+        RandScannerd("image", 2.0, WINDOW, **always),
+        RandFieldOfViewd(four, slab_probability=1.0, **always),
+        ClassProbabilitiesd("organs", "liver", 9),
+    ]
+    if device != "meta":  # where nothing can be looked for
+        steps.insert(3, RandLesionsd("image", "liver", 2.0, WINDOW, **always))
+    for step in steps:
+        if hasattr(step, "set_random_state"):
+            step.set_random_state(3)
+        data = step(data)
+    return data
+
+
+def test_augmentation_stays_on_the_device_of_what_is_augmented() -> None:
+    """Torch refuses to mix its device without data with another one, as it refuses a GPU."""
+    for key, item in every_transform("meta").items():
+        assert item.device.type == "meta", key
+        assert item.shape[1:] == (16, 16, 16)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_augmentation_on_a_gpu_is_that_on_the_cpu() -> None:
+    here, there = every_transform("cpu"), every_transform("cuda")
+    for key in here:
+        assert there[key].device.type == "cuda"
+        assert torch.allclose(there[key].cpu(), here[key], atol=1e-3), key

@@ -91,7 +91,7 @@ class RandPhased(MapTransform, RandomizableTransform):
             if self.R.uniform() < self.prob:
                 added[number] = self.R.normal() * self.organ_hu
         added /= self.width_hu
-        return blurred(added[organs[0].long()][None], SOFT_EDGE)
+        return blurred(added.to(organs.device)[organs[0].long()][None], SOFT_EDGE)
 
 
 class RandLesionsd(MapTransform, RandomizableTransform):
@@ -162,12 +162,13 @@ class RandLesionsd(MapTransform, RandomizableTransform):
         starts = [max(0, int(c - reach)) for c in centre]
         stops = [min(n, int(c + reach) + 2) for c, n in zip(centre, change.shape[1:], strict=True)]
         axes = [
-            (torch.arange(a, b).float() - float(c)) / s
+            (torch.arange(a, b, device=change.device).float() - float(c)) / s
             for a, b, c, s in zip(starts, stops, centre, stretch, strict=True)
         ]
         x, y, z = torch.meshgrid(*axes, indexing="ij")
         distance = (x * x + y * y + z * z).sqrt()
-        distance = distance * (1 + 0.2 * smooth_field(self.R, tuple(distance.shape), 4)[0])
+        field = smooth_field(self.R, tuple(distance.shape), 4, device=change.device)
+        distance = distance * (1 + 0.2 * field[0])
         inside = (radius - distance + 0.5).clamp(0, 1)
         along = [slice(a, b) for a, b in zip(starts, stops, strict=True)]
         part = change[0, along[0], along[1], along[2]]
@@ -197,6 +198,6 @@ class RandTextured(MapTransform, RandomizableTransform):
         if self._do_transform:
             for key in self.key_iterator(items):
                 image = items[key]
-                field = smooth_field(self.R, tuple(image.shape[1:]), 5)
+                field = smooth_field(self.R, tuple(image.shape[1:]), 5, device=image.device)
                 items[key] = image + field * self.amplitude * self.R.uniform() * (image > 0)
         return items

@@ -12,22 +12,29 @@ def uniform(random: np.random.RandomState, low: float, high: float) -> float:
     return float(random.uniform(low, high))
 
 
-def normal_field(random: np.random.RandomState, shape: tuple[int, ...]) -> torch.Tensor:
-    """Independent N(0, 1) numbers.
+def normal_field(
+    random: np.random.RandomState, shape: tuple[int, ...], device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Independent N(0, 1) numbers, the same on every device.
 
     Args:
         random: what seeds them.
         shape: of the answer.
+        device: of the answer; they are drawn on the CPU.
 
     Returns:
         float32 of that shape.
     """
     generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator).to(device)
 
 
 def smooth_field(
-    random: np.random.RandomState, shape: tuple[int, ...], knots: int, channels: int = 1
+    random: np.random.RandomState,
+    shape: tuple[int, ...],
+    knots: int,
+    channels: int = 1,
+    device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """N(0, 1) numbers on a few knots, interpolated linearly between them.
 
@@ -36,11 +43,12 @@ def smooth_field(
         shape: voxels along X, Y, Z.
         knots: along each axis, at least 2.
         channels: independent fields.
+        device: of the answer.
 
     Returns:
         (channels, X, Y, Z) float32.
     """
-    field = normal_field(random, (1, channels, knots, knots, knots))
+    field = normal_field(random, (1, channels, knots, knots, knots), device)
     return functional.interpolate(field, shape, mode="trilinear", align_corners=True)[0]
 
 

@@ -160,13 +160,13 @@ def _sampled(
     x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     part = volume[:, x, y, z]
     if part.numel() == 0:
-        return torch.zeros(volume.shape[0], *places.shape[1:])
+        return torch.zeros(volume.shape[0], *places.shape[1:], device=volume.device)
     sizes = torch.tensor(part.shape[1:], dtype=torch.float32)
     scaled = (places - low.float()[:, None, None, None] + 0.5) * (2 / sizes)[:, None, None, None]
     grid = (scaled - 1).permute(1, 2, 3, 0).flip(-1)[None]  # (1, X, Y, Z, 3): z, y, x
     sampled = functional.grid_sample(
         part.as_subclass(torch.Tensor).float()[None],
-        grid,
+        grid.to(volume.device),
         mode=mode,
         padding_mode="zeros",
         align_corners=False,

@@ -68,7 +68,8 @@ class RandGuidanced(MapTransform, RandomizableTransform):
             if self.R.uniform() < self.prob:
                 guidance = self._moved(guidance)
             if self.R.uniform() < self.prob:
-                change = smooth_field(self.R, tuple(guidance.shape[1:]), KNOTS)
+                shape = tuple(guidance.shape[1:])
+                change = smooth_field(self.R, shape, KNOTS, device=guidance.device)
                 strength = uniform(self.R, 0, self.logit)
                 guidance = torch.sigmoid(guidance.logit(CERTAIN) + strength * change)
             if self.R.uniform() < self.prob:
@@ -80,16 +81,17 @@ class RandGuidanced(MapTransform, RandomizableTransform):
 
     def _moved(self, guidance: torch.Tensor) -> torch.Tensor:
         """Displaced by a smooth field and as a whole."""
-        shape = tuple(guidance.shape[1:])
+        shape, device = tuple(guidance.shape[1:]), guidance.device
         sigma = uniform(self.R, 0, self.moved_mm) / self.voxel_mm
         moved = smooth_field(self.R, shape, KNOTS, 3)
         moved = sigma * (moved + 0.5 * torch.from_numpy(self.R.normal(size=(3, 1, 1, 1))).float())
+        # Where every voxel comes from is worked out on the CPU: the same numbers everywhere.
         axes = [torch.arange(n, dtype=torch.float32) for n in shape]
         places = torch.stack(torch.meshgrid(*axes, indexing="ij")) + moved
         sizes = torch.tensor(shape, dtype=torch.float32)[:, None, None, None]
         grid = ((places + 0.5) * 2 / sizes - 1).permute(1, 2, 3, 0).flip(-1)[None]
         sampled = functional.grid_sample(
-            guidance[None], grid, padding_mode="border", align_corners=False
+            guidance[None], grid.to(device), padding_mode="border", align_corners=False
         )
         return sampled[0]
 
@@ -99,7 +101,9 @@ class RandGuidanced(MapTransform, RandomizableTransform):
         low, high = self.radius_mm
         radius = uniform(self.R, low, high) / self.voxel_mm
         axes = [
-            (torch.arange(n).float() - self.R.randint(n)) / uniform(self.R, 0.6, 1.4) for n in shape
+            (torch.arange(n, device=guidance.device).float() - self.R.randint(n))
+            / uniform(self.R, 0.6, 1.4)
+            for n in shape
         ]
         x, y, z = torch.meshgrid(*axes, indexing="ij")
         inside = ((radius - (x * x + y * y + z * z).sqrt()) / 3 + 0.5).clamp(0, 1)

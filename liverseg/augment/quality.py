@@ -70,7 +70,7 @@ class RandScannerd(MapTransform, RandomizableTransform):
             # Air is far below the window: no noise or shift brings it in.
             air = image <= AIR
             if self._happens():
-                image = image + self._noise(tuple(image.shape))
+                image = image + self._noise(tuple(image.shape), image.device)
             if self._happens():
                 middle = uniform(self.R, 0.2, 0.7)
                 image = middle + (image - middle) * uniform(self.R, 1 - self.scale, 1 + self.scale)
@@ -97,10 +97,10 @@ class RandScannerd(MapTransform, RandomizableTransform):
         back = functional.interpolate(thick, (x * y, z), mode="bilinear", align_corners=False)
         return back.reshape(image.shape)
 
-    def _noise(self, shape: tuple[int, ...]) -> torch.Tensor:
+    def _noise(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """White noise, or grains of about three voxels, of a random strength."""
         strength = uniform(self.R, 0.0, self.noise_hu) / self.width_hu
-        noise = normal_field(self.R, shape)
+        noise = normal_field(self.R, shape, device)
         if self.R.uniform() < 0.5:
             noise = blurred(noise, 3)
             noise = noise / noise.std().clamp(min=1e-3) * 0.5

@@ -39,7 +39,7 @@ class ClassProbabilitiesd(MapTransform):
         """
         items = dict(data)
         organs, liver = items.pop(self.organs_key)[0], items.pop(self.liver_key)[0].clamp(0, 1)
-        label = torch.zeros(self.classes, *organs.shape)
+        label = torch.zeros(self.classes, *organs.shape, device=organs.device)
         for number in range(2, self.classes):
             label[number] = (organs == number) * (1 - liver)
         label[1] = liver

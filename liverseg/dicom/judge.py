@@ -136,7 +136,8 @@ def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice
     """The slices that ImageType does not call a scout."""
     kept = [item for item in slices if not is_localizer(item)]
     if not kept:
-        raise ScanRejected("LOCALIZER", f"{len(slices)} localizer images and no other")
+        images = counted(len(slices), "localizer image", "localizer images")
+        raise ScanRejected("LOCALIZER", f"{images} and no other")
     if len(kept) < len(slices):
         notes.append(
             counted(len(slices) - len(kept), "localizer image was", "localizer images were")
