@@ -9,7 +9,8 @@ networks for all 15 scans, the fine one with the same guidance: what the bundle 
 in FOLDER/foldN, these in FOLDER/ship; what is there is not trained again, a training that was
 stopped goes on. --jobs trainings run side by side, each with its share of the cores: on a CPU as
 many as there are cores. Scored as `liverseg evaluate` does, on the scans' own grids, after the
-whole pipeline; with --refine by the CRF too, in a second table. Hours on two cores: without --output nothing is done.
+whole pipeline; with --refine by the CRF too, in a second table. Hours on two cores: without
+--output nothing is done.
 """
 
 from __future__ import annotations
