@@ -2,23 +2,35 @@
 
     python -m benchmarks.robustness [SCAN REFERENCE]
     python -m benchmarks.robustness --without-liver
+    python -m benchmarks.robustness --folds FOLDER [N ...]
 
 By default 3D-IRCADb-01 patient 1 of the data folder (LIVERSEG_DATA), which no training has seen.
 The last rows hold no liver: the volume found should be 0. The second command cuts such fields of
-view from all BTCV scans, on which the shipped networks were trained.
+view from all BTCV scans, on which the shipped networks were trained. The third does all of it with
+every BTCV scan and the networks of benchmarks.cross_validation that have not seen it, those of the
+folds N or of all five, and prints means; a fold that is done is kept in FOLDER/foldN.
 """
 
 from __future__ import annotations
 
+import argparse
+import csv
+import math
 import os
-import sys
+import shutil
+import statistics
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.cross_validation import FOLDS, list_of
+from liverseg.bundle_files import bundle_root
+from liverseg.datalist import load_data_list
 from liverseg.pipeline import Pipeline, load_pipeline
 from liverseg.scans import Volume, read_scan, scan_at
 
@@ -116,35 +128,104 @@ def segmented(pipeline: Pipeline, volume: Volume) -> _Mask:
     return mask
 
 
-def show(
+class Row(NamedTuple):
+    """What was found in one scan."""
+
+    name: str
+    dice: float  # NaN where the reference is empty
+    reference_ml: float
+    found_ml: float
+
+
+def row_of(
     pipeline: Pipeline, name: str, image: _Image, mask: _Mask, affine: npt.NDArray[np.float64]
-) -> None:
-    """Print the row of one scan."""
+) -> Row:
+    """Segment one scan and compare."""
     found = segmented(pipeline, Volume(np.ascontiguousarray(image), affine, ()))
     voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / MM3_PER_ML
     total = int(found.sum() + mask.sum())
-    dice = f"{2 * int((found & mask).sum()) / total:.3f}" if mask.any() else "-"
-    print(
-        f"{name:<28}{dice:>8}{mask.sum() * voxel_ml:>14.0f}{found.sum() * voxel_ml:>10.0f}",
-        flush=True,
-    )
+    dice = 2 * int((found & mask).sum()) / total if mask.any() else math.nan
+    return Row(name, dice, mask.sum() * voxel_ml, found.sum() * voxel_ml)
+
+
+def show(row: Row) -> None:
+    """Print the row of one scan."""
+    dice = "-" if math.isnan(row.dice) else f"{row.dice:.3f}"
+    print(f"{row.name:<28}{dice:>8}{row.reference_ml:>14.0f}{row.found_ml:>10.0f}", flush=True)
+
+
+def rows_of_fold(folder: Path, fold: int) -> list[Row]:
+    """All rows of a fold's held-out scans, by the networks that have not seen them."""
+    kept = folder / f"fold{fold}" / "robustness.csv"
+    if not kept.is_file():
+        rows = []
+        with tempfile.TemporaryDirectory() as name:
+            bundle = Path(name)
+            shutil.copytree(bundle_root() / "configs", bundle / "configs")
+            (bundle / "models").mkdir()
+            for weights, source in (("model", "model"), ("coarse", "coarse/model")):
+                for suffix in (".pt", ".pt.sha256"):
+                    there = folder / f"fold{fold}" / f"{source}{suffix}"
+                    shutil.copy(there, bundle / "models" / f"{weights}{suffix}")
+            pipeline = load_pipeline(root=bundle)
+        for case in load_data_list(list_of(fold), DATA, "validation"):
+            scan = straightened(Path(case["image"]), Path(case["label"]), BTCV_LIVER)
+            rows += [row_of(pipeline, *one) for one in worse(*scan)]
+        part = kept.with_name("robustness.csv.part")
+        with part.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([Row._fields, *rows])
+        part.replace(kept)
+    with kept.open(newline="", encoding="utf-8") as file:
+        return [
+            Row(row["name"], *(float(row[key]) for key in Row._fields[1:]))
+            for row in csv.DictReader(file)
+        ]
+
+
+def summary(rows: list[Row]) -> None:
+    """Print what each kind of row has over all scans; that of thick slices is one kind."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kind = "slices of 5 mm or more" if row.name.startswith("slices") else row.name
+        kinds.setdefault(kind, []).append(row)
+    print(f"{'':<28}{'scans':>6}{'mean Dice':>11}{'worst':>8}{'mean ml':>9}{'none found':>12}")
+    for kind, several in kinds.items():
+        none = sum(row.found_ml == 0 for row in several)
+        line = f"{kind:<28}{len(several):>6}"
+        dice = [row.dice for row in several if not math.isnan(row.dice)]
+        if dice:
+            error = statistics.fmean(row.found_ml - row.reference_ml for row in several)
+            line += f"{statistics.fmean(dice):>11.3f}{min(dice):>8.3f}{error:>+9.0f}"
+        else:
+            line += f"{'-':>11}{'-':>8}{statistics.fmean(row.found_ml for row in several):>+9.0f}"
+        print(f"{line}{none:>12}")
 
 
 def main() -> None:
-    """Print the table for one scan, or that of the fields of view without a liver."""
+    """Print the table that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="a scan and its reference")
+    parser.add_argument("--without-liver", action="store_true", help="BTCV, shipped networks")
+    parser.add_argument("--folds", nargs="+", help="a cross-validation's folder, and folds")
+    told = parser.parse_args()
+    if told.folds:
+        folder, *some = told.folds
+        folds = [int(fold) for fold in some] or FOLDS
+        summary([row for fold in folds for row in rows_of_fold(Path(folder), fold)])
+        return
     pipeline = load_pipeline()
     print(f"{'':<28}{'Dice':>8}{'reference ml':>14}{'found ml':>10}")
-    if sys.argv[1:] == ["--without-liver"]:
+    if told.without_liver:
         for scan in sorted((DATA / "btcv").glob("*_ct.nii.gz")):
             label = scan.with_name(scan.name.replace("_ct", "_label"))
-            for name, image, mask, affine in fields_of_view(*straightened(scan, label, BTCV_LIVER)):
-                if not mask.any():
-                    show(pipeline, f"{scan.name[:9]}, {name}", image, mask, affine)
+            for name, *view in fields_of_view(*straightened(scan, label, BTCV_LIVER)):
+                if not view[1].any():
+                    show(row_of(pipeline, f"{scan.name[:9]}, {name}", *view))
         return
     folder = DATA / "ircadb_01"
-    scan, reference = map(Path, sys.argv[1:] or [folder / "dicom.zip", folder / "liver.nii.gz"])
-    for name, image, mask, affine in worse(*straightened(scan, reference)):
-        show(pipeline, name, image, mask, affine)
+    scan, reference = told.files or [folder / "dicom.zip", folder / "liver.nii.gz"]
+    for name, *view in worse(*straightened(scan, reference)):
+        show(row_of(pipeline, name, *view))
 
 
 if __name__ == "__main__":
