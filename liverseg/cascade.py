@@ -29,7 +29,7 @@ OUTSIDE_LOGIT = -100.0
 LEAST_SHARE = 0.1
 # The coarse network's logit counts up to this in the sum of the two: it says what is liver and
 # what is spleen, not where the liver ends.
-MOST_COARSE_LOGIT = 3.0
+MOST_COARSE_LOGIT = 6.0
 ALL_FACES = ((True, True), (True, True), (True, True))
 
 
