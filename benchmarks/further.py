@@ -9,6 +9,7 @@ in `make bench`, there is nothing to do.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import tempfile
@@ -43,6 +44,7 @@ def ours(device: str) -> Way:
 
     job = Segmentation(Path(), source, OUTPUTS)
     job.begin()
+    gc.freeze()  # as the command's own process of the scans does
     return segment
 
 
