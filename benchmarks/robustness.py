@@ -186,7 +186,7 @@ def summary(rows: list[Row]) -> None:
     """Print what each kind of row has over all scans; that of thick slices is one kind."""
     kinds: dict[str, list[Row]] = {}
     for row in rows:
-        kind = "slices of 5 mm or more" if row.name.startswith("slices") else row.name
+        kind = "slices of 5 to 10 mm" if row.name.startswith("slices") else row.name
         kinds.setdefault(kind, []).append(row)
     print(f"{'':<28}{'scans':>6}{'mean Dice':>11}{'worst':>8}{'mean ml':>9}{'none found':>12}")
     for kind, several in kinds.items():

@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("supervision", "training_log"), MODEL | {"transforms", "cascade"}),
     "training": MODEL | {"transforms", "cascade", "weight_files"},
     **dict.fromkeys(("augment", "losses", "weight_average", "weight_files", "processes"), BASE),
+    "muon": set(),
     "normalisation": {"weight_average"},
     "training_data": {"bundle_files", "cascade", "grid", "heads", "inferer", "weight_files"},
     "coarse_inferer": {"cascade", "inferer"},
