@@ -208,6 +208,8 @@ def main() -> None:
     parser.add_argument("--without-liver", action="store_true", help="BTCV, shipped networks")
     parser.add_argument("--folds", nargs="+", help="a cross-validation's folder, and folds")
     told = parser.parse_args()
+    if len(told.files) not in (0, 2):
+        parser.error(f"a scan and its reference are wanted; got {len(told.files)} files")
     if told.folds:
         folder, *some = told.folds
         folds = [int(fold) for fold in some] or FOLDS

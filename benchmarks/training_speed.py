@@ -1,6 +1,6 @@
 """Training steps a second: train.yaml's way against the plain MONAI way, in one run.
 
-    python -m benchmarks.training_speed [--steps N] [--scans N] [--device cpu]
+    python -m benchmarks.training_speed [--steps N] [--cases N] [--device cpu]
 
 Plain: Dataset, LoadImaged, Orientationd, Spacingd, ScaleIntensityRanged each time a scan is drawn,
 RandCropByPosNegLabeld with as many patches of it as train.yaml takes in an epoch, RandAffined,
@@ -111,16 +111,17 @@ def steps_of(
 
 def main() -> None:
     """Print the table."""
-    parse = argparse.ArgumentParser(description=__doc__)
+    # No abbreviations: benchmarks.gpu has options of other tables, --scan among them.
+    parse = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parse.add_argument("--steps", type=int, default=40, help="that are counted, of each way")
-    parse.add_argument("--scans", type=int, default=2)
+    parse.add_argument("--cases", type=int, default=2)
     parse.add_argument("--device", default="cpu")
     told, _ = parse.parse_known_args()
     parser = ConfigParser()
     parser.read_config(str(bundle_root() / "configs" / "train.yaml"))
     parser["bundle_root"] = str(bundle_root())
     parser["device"] = torch.device(told.device)
-    cases = load_data_list(LIST, DATA, "training")[: told.scans]
+    cases = load_data_list(LIST, DATA, "training")[: told.cases]
     parser["train#dataset#data"] = cases
     amp = parser.get_parsed_content("amp")
     ways = {
@@ -131,7 +132,7 @@ def main() -> None:
     each = {}
     for name, steps in ways.items():
         # Until every scan has been drawn: MONAI's own way reads them again later, ours does not.
-        first = [next(steps) for _ in range(told.scans * parser["patches_per_scan"])]
+        first = [next(steps) for _ in range(told.cases * parser["patches_per_scan"])]
         counted = first if name == "plain MONAI" else [next(steps) for _ in range(told.steps)]
         wall, used = (sum(column) / len(counted) for column in zip(*counted, strict=True))
         each[name] = wall, used
