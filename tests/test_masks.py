@@ -125,7 +125,7 @@ def test_mask_with_nan_is_refused(pred: Path, tmp_path: Path) -> None:
 def test_file_that_is_cut_short_is_refused_without_its_path(pred: Path, tmp_path: Path) -> None:
     cut = tmp_path / "secret.nii.gz"
     cut.write_bytes(pred.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="the reference should be a whole NIfTI file") as error:
+    with pytest.raises(ValueError, match="a whole NIfTI file; it ends too early") as error:
         read_pair(pred, cut)
     assert "secret" not in str(error.value)
 
