@@ -33,7 +33,7 @@ _UNREADABLE = (
 # The same in words, where the name of the exception says little to a reader.
 _REASONS = {
     "EOFError": "it ends too early",
-    "ImageFileError": "it is no file that nibabel knows",
+    "ImageFileError": "it is damaged or of another kind",
 }
 
 
