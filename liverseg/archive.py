@@ -5,15 +5,19 @@ from __future__ import annotations
 import errno
 import gzip
 import lzma
+import secrets
 import tarfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, cast
 
 from liverseg.errors import ScanRejected
+from liverseg.limits import usable_cores
 from liverseg.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 GZIP_SUFFIX = ".gz"
 PART = ".part"
 CHUNK_BYTES = 1 << 20
+MOST_THREADS = 4  # of a zip: beyond, its files are written no faster
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,7 @@ class _Budget:
     """Counts what comes out of an archive, since what its headers say may be untrue."""
 
     def __init__(self, limits: Limits, packed_bytes: int) -> None:
+        self._lock = threading.Lock()
         self.limits = limits
         ratio_bytes = int(limits.ratio * packed_bytes)
         self.allowed_bytes = min(limits.total_bytes, max(ratio_bytes, limits.free_bytes))
@@ -166,9 +172,10 @@ class _Budget:
             )
 
     def spend(self, count: int) -> None:
-        """Count bytes that came out."""
-        self.require(count)
-        self.bytes += count
+        """Count bytes that came out; several threads may."""
+        with self._lock:
+            self.require(count)
+            self.bytes += count
 
     def require(self, count: int) -> None:
         """Refuse what would pass the limit with `count` bytes more."""
@@ -190,6 +197,7 @@ class _Target:
         self.budget = budget
         self._only = None if only is None else frozenset(only)
         self._taken: set[Path] = set()
+        self._lock = threading.Lock()
 
     def place(self, name: str) -> Path:
         """Where a member goes, always below the folder, under a name of its own."""
@@ -199,13 +207,13 @@ class _Target:
         return place
 
     def write(self, opened: Callable[[], IO[bytes]], place: Path, size: int | None = None) -> None:
-        """Write one member, in pieces, if it is wanted."""
+        """Write one member, in pieces, if it is wanted; several threads may."""
         if self._only is not None and place not in self._only:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
         written = 0
         # Under another name until it is whole: a process that is killed leaves no half file.
-        part = place.with_name(PART)
+        part = place.with_name(f".{secrets.token_hex(4)}{PART}")
         with opened() as source, part.open("wb") as target:
             while chunk := source.read(CHUNK_BYTES):
                 self.budget.spend(len(chunk))
@@ -213,9 +221,10 @@ class _Target:
                 target.write(chunk)
         if size is not None and written < size:
             raise EOFError
-        if place.exists():  # where capitals and small letters are one
-            raise FileExistsError(errno.EEXIST, "two members have one name")
-        part.rename(place)
+        with self._lock:
+            if place.exists():  # where capitals and small letters are one
+                raise FileExistsError(errno.EEXIST, "two members have one name")
+            part.rename(place)
 
 
 def _unpack_zip(packed: zipfile.ZipFile, target: _Target) -> None:
@@ -233,8 +242,14 @@ def _unpack_zip(packed: zipfile.ZipFile, target: _Target) -> None:
         elif not _is_root(info.filename):
             _inside(info.filename)
     target.budget.require(sum(info.file_size for info, _ in places))
-    for info, place in places:
-        target.write(lambda info=info: packed.open(info), place)  # type: ignore[misc]
+
+    def write(member: tuple[zipfile.ZipInfo, Path]) -> None:
+        target.write(lambda: packed.open(member[0]), member[1])
+
+    # Members are packed each by itself, and zlib lets other threads work while it unpacks.
+    with ThreadPoolExecutor(min(MOST_THREADS, usable_cores())) as threads:
+        for _ in threads.map(write, places):  # the first that fails ends it
+            pass
 
 
 def _unpack_tar(packed: tarfile.TarFile, target: _Target) -> None:

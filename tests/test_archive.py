@@ -133,6 +133,26 @@ def test_a_cut_archive_is_refused(tmp_path: Path, name: str) -> None:
     assert refusal(archive) in ("CORRUPT", "TRUNCATED")
 
 
+def test_a_member_may_have_the_name_of_an_unfinished_file(tmp_path: Path) -> None:
+    members = {".part": b"one", "a/.part": b"two"}
+    for name, make in MAKERS.items():
+        folder = tmp_path / name.replace(".", "_")
+        folder.mkdir()
+        assert unpacked(make(folder / name, members)) == members
+
+
+def test_a_zip_of_many_members_comes_out_whole_or_is_refused(tmp_path: Path) -> None:
+    members = {f"{n % 7}/{n}": bytes([n]) * (n * 999) for n in range(200)}
+    archive = make_zip(tmp_path / "a.zip", members)
+    assert unpacked(archive) == members
+    damaged = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as packed:
+        damaged[packed.getinfo("2/100").header_offset + 60] ^= 0xFF
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.zip").write_bytes(damaged)
+    assert refusal(tmp_path / "other" / "a.zip") == "CORRUPT"
+
+
 def test_two_members_of_one_name_are_two_files(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for content in (b"first", b"second"):
