@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
+from liverseg.label_map import read_label_map
 from liverseg.surface import SPACE, two_masks, voxel_axes_mm
 
 GRID_TOLERANCE = 0.1  # of the shortest voxel edge: corners closer than that are one place
 MOST_VALUES = 8  # label values that a message lists
 NUMBER_KINDS = "biuf"  # numpy's letters for bool, integers and floats
-
-# What nibabel raises for a file that is damaged or no image.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    MemoryError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-    nib.wrapstruct.WrapStructError,
-)
-# The same in words, where the name of the exception says little to a reader.
-_REASONS = {
-    "EOFError": "it ends too early",
-    "ImageFileError": "it is damaged or of another kind",
-}
 
 
 class MaskPair(NamedTuple):
@@ -66,8 +48,8 @@ def read_pair(prediction: Path, reference: Path, ref_labels: Sequence[int] = ())
         Both masks on the prediction's grid.
 
     Raises:
-        ValueError: a file cannot be read, its voxel size is 0 or NaN, the two grids differ, the
-            prediction holds several values, or the reference none of `ref_labels`.
+        ValueError: a file is gone or cannot be read, its voxel size is 0 or NaN, the two grids
+            differ, the prediction holds several values, or the reference none of `ref_labels`.
     """
     pred_values, pred_affine = _read(prediction, "prediction")
     ref_values, ref_affine = _read(reference, "reference")
@@ -99,13 +81,11 @@ def _listed(values: npt.NDArray[Any]) -> str:
 def _read(path: Path, role: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """The voxels (X, Y, Z) and the affine of one file; `role` names it in messages."""
     try:
-        file: Any = nib.load(path)
-        values = np.asanyarray(file.dataobj)
-        affine = np.asarray(file.affine, dtype=np.float64)
-    except _UNREADABLE as error:
-        kind = type(error).__name__
-        why = _REASONS.get(kind, f"reading it: {kind}")
-        raise ValueError(f"the {role} should be a whole NIfTI file; {why}") from error
+        values, affine = read_label_map(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"the {role} is not there any more") from error
+    except ValueError as error:
+        raise ValueError(f"the {role} should be a whole NIfTI file; {error}") from error
     if values.dtype.kind not in NUMBER_KINDS:
         raise ValueError(f"the {role} should hold real numbers; it holds {values.dtype}")
     if values.ndim < SPACE or values.size != np.prod(values.shape[:SPACE]):

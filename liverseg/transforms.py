@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,20 +15,11 @@ from monai.transforms import MapTransform
 
 from liverseg.errors import ScanRejected
 from liverseg.grid import Grid, own_spacing_mm, to_network_grid, to_scan_grid
+from liverseg.label_map import read_label_map
 from liverseg.scans import Scan, Volume, read_scan, scan_at
 
 AFFINE_TOLERANCE_MM = 1e-2  # two affines are one grid when no voxel corner is further apart
 POSITIONS = "slice_positions"  # in the meta of a scan with unevenly spaced slices
-
-# What nibabel raises for a file that is damaged or no NIfTI.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.wrapstruct.WrapStructError,
-)
 
 _Data = Mapping[Hashable, Any]
 
@@ -88,6 +77,9 @@ class LoadLabeld(MapTransform):
         image_key: the image, already loaded, on whose grid the label must lie.
         others: for each other organ the values that mean it; a label need not hold them.
         allow_missing_keys: whether an item may be absent.
+
+    Raises:
+        ValueError: a value means two things.
     """
 
     def __init__(
@@ -102,6 +94,13 @@ class LoadLabeld(MapTransform):
         self.labels = tuple(labels)
         self.image_key = image_key
         self.others = tuple(tuple(values) for values in others)
+        values = [*self.labels, *(value for organ in self.others for value in organ)]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(
+                f"a label value should mean one organ; {', '.join(map(str, twice))} would mean the "
+                f"liver or an organ ({self.labels}) and another one ({self.others})"
+            )
 
     def __call__(self, data: _Data) -> dict[Hashable, Any]:
         """Replace each item by its mask.
@@ -120,7 +119,10 @@ class LoadLabeld(MapTransform):
         items = dict(data)
         for key in self.key_iterator(items):
             name = Path(items[key]).name
-            values, affine = _label_values(Path(items[key]))
+            try:
+                values, affine = read_label_map(Path(items[key]))
+            except ValueError as error:
+                raise ValueError(f"{name} should be a whole NIfTI label; {error}") from error
             _check_same_grid(values.shape, affine, items[self.image_key], name)
             label = np.isin(values, self.labels).astype(np.uint8)
             if not label.any():
@@ -242,17 +244,6 @@ def _volume(item: Any) -> Volume:
     except ScanRejected as error:
         # Who gives a path wants to know which of many it was; scans found by us have case ids.
         raise ScanRejected(error.code, f"{error.detail} ({Path(item).name})") from error
-
-
-def _label_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    try:
-        file = nib.nifti1.load(path)
-        return np.asanyarray(file.dataobj), np.asarray(file.affine, np.float64)
-    except FileNotFoundError:
-        raise
-    except _UNREADABLE as error:
-        cause = type(error).__name__
-        raise ValueError(f"{path.name} should be a NIfTI label; reading it: {cause}") from error
 
 
 def _check_same_grid(

@@ -58,6 +58,14 @@ def test_path_without_a_scan_is_refused(tmp_path: Path) -> None:
         LoadScand("image")({"image": str(tmp_path / "absent")})
 
 
+def test_a_value_that_means_two_organs_is_refused() -> None:
+    """Not silently the other organ, so that a training would have no liver to learn."""
+    with pytest.raises(ValueError, match=r"should mean one organ; 1 would mean the liver .*\(1,\)"):
+        LoadLabeld("label", labels=[1], others=[[1], [2]])
+    with pytest.raises(ValueError, match="3 would mean"):
+        LoadLabeld("label", labels=[5], others=[[3], [2, 3]])
+
+
 def test_label_values_of_the_configuration_become_liver(tmp_path: Path) -> None:
     image, affine, liver = phantom()
     values = np.where(liver > 0, 5, 7)
@@ -98,7 +106,7 @@ def test_label_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> N
     data = LoadScand("image")({"image": Volume(image, affine, ())})
     path = tmp_path / "bad.nii.gz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"bad\.nii\.gz should be a NIfTI label"):
+    with pytest.raises(ValueError, match=r"bad\.nii\.gz should be a whole NIfTI label"):
         LoadLabeld("label", labels=[5])({**data, "label": str(path)})
 
 
