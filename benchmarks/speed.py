@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -247,8 +248,12 @@ def folder_table(scan: Path, device: str, scans: int) -> None:
     print("highest memory in each tenth of the time, MiB: " + " ".join(f"{m:.0f}" for m in tenths))
 
 
-def main() -> None:
-    """Print the tables that are asked for."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the tables that are asked for.
+
+    Args:
+        words: of the command line; the program's own by default.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))
     parser.add_argument("--scan", type=Path, default=DATA / "ircadb_01" / "dicom.zip")
@@ -256,7 +261,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--slices", type=int, nargs="+", default=[64, 128, 280, 500, 1000])
     parser.add_argument("--scans", type=int, default=20)
-    told = parser.parse_args()
+    told = parser.parse_args(words)
     for table in told.tables or TABLES:
         if table == "stock":
             stock_table(told.scan, told.device)

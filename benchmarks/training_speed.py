@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -109,14 +109,17 @@ def steps_of(
         yield time.perf_counter() - start, time.process_time() - used
 
 
-def main() -> None:
-    """Print the table."""
-    # No abbreviations: benchmarks.gpu has options of other tables, --scan among them.
-    parse = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the table.
+
+    Args:
+        words: of the command line; the program's own by default.
+    """
+    parse = argparse.ArgumentParser(description=__doc__)
     parse.add_argument("--steps", type=int, default=40, help="that are counted, of each way")
     parse.add_argument("--cases", type=int, default=2)
     parse.add_argument("--device", default="cpu")
-    told, _ = parse.parse_known_args()
+    told = parse.parse_args(words)
     parser = ConfigParser()
     parser.read_config(str(bundle_root() / "configs" / "train.yaml"))
     parser["bundle_root"] = str(bundle_root())

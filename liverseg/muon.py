@@ -1,9 +1,9 @@
 """An optimiser that turns every kernel's step into one of even strength in all directions.
 
 Adam scales each weight's gradient alone. Muon takes a kernel as the matrix that it is, output
-channels by everything that reaches them, and replaces the averaged gradient by the nearest matrix
-whose singular values are equal: rare directions are learnt as fast as common ones. On these
-networks it needs about half of Adam's steps (benchmarks/trials.md).
+channels by everything that reaches them (of a transposed one, input channels by everything that
+they reach), and replaces the averaged gradient by the nearest matrix whose singular values are
+equal: rare directions are learnt as fast as common ones (benchmarks/trials.md has what it brings).
 
 References:
     [1] Jordan et al.: Muon: An optimizer for hidden layers in neural networks. 2024,
@@ -33,7 +33,8 @@ EPS = 1e-8
 class Muon(torch.optim.Optimizer):
     """Muon for kernels, AdamW for what has one axis: biases and normalisation.
 
-    torch.optim.Muon takes matrices only; a kernel (out, in, x, y, z) is one here: (out, in x y z).
+    torch.optim.Muon takes matrices only; a kernel (out, in, x, y, z) is one here, (out, in x y z),
+    and a transposed one (in, out, x, y, z) is (in, out x y z).
 
     Args:
         params: of a network.
@@ -104,7 +105,8 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
         matrix: (rows, columns) float.
 
     Returns:
-        (rows, columns) with singular values from about 0.7 to 1.2; those of 0 stay 0.
+        (rows, columns) with singular values from about 0.7 to 1.2; those below about 0.005 of the
+        matrix's norm stay smaller, and 0 stays 0.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     x: torch.Tensor = (matrix if wide else matrix.T).float()

@@ -242,6 +242,14 @@ def test_augmentation_stays_on_the_device_of_what_is_augmented() -> None:
         assert item.shape[1:] == (16, 16, 16)
 
 
+def test_lesions_are_painted_on_the_device_of_the_patch() -> None:
+    lesions = RandLesionsd("image", "liver", 2.0, WINDOW)
+    lesions.set_random_state(3)
+    change = torch.zeros(1, 16, 16, 16, device="meta")
+    lesions._paint(change, torch.tensor([8, 7, 9]), -40.0)
+    assert change.device.type == "meta"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_augmentation_on_a_gpu_is_that_on_the_cpu() -> None:
     here, there = every_transform("cpu"), every_transform("cuda")

@@ -262,6 +262,15 @@ def test_training_with_nothing_held_out_validates_nothing(data_list: Path) -> No
     assert len(checked_weights(data_list.parent / "out" / "model.pt")) == 64
 
 
+def test_an_epoch_has_several_patches_of_every_scan(data_list: Path) -> None:
+    workflow = train(max_epochs=1, patches_per_scan=2)
+    workflow.run()
+    (row,) = rows_of(data_list.parent / "out" / "log.csv")
+    assert row["iteration"] == "6"  # of three scans
+    patches = workflow.parser.get_parsed_content("train#repeated")
+    assert not torch.equal(patches[0]["image"], patches[3]["image"])  # two draws of the first one
+
+
 def test_finetuning_starts_from_the_shipped_weights_and_their_statistics(
     data_list: Path, tmp_path: Path
 ) -> None:
@@ -287,10 +296,10 @@ def test_training_that_stops_and_goes_on_ends_like_one_that_never_stopped(
 ) -> None:
     outs = [data_list.parent / name for name in ("whole", "stopped")]
     monkeypatch.setenv("LIVERSEG_OUTPUT", str(outs[0]))
-    train(max_epochs=4).run()
+    train(max_epochs=4, patches_per_scan=2).run()
 
     monkeypatch.setenv("LIVERSEG_OUTPUT", str(outs[1]))
-    stopped = train(max_epochs=4)
+    stopped = train(max_epochs=4, patches_per_scan=2)
     trainer = stopped.parser.get_parsed_content("train#trainer")
 
     def pull_the_plug(engine: Any) -> None:
@@ -304,7 +313,7 @@ def test_training_that_stops_and_goes_on_ends_like_one_that_never_stopped(
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
     assert len(rows_of(outs[1] / "log.csv")) == 2
-    train(max_epochs=4).run()
+    train(max_epochs=4, patches_per_scan=2).run()
 
     assert rows_of(outs[0] / "log.csv") == rows_of(outs[1] / "log.csv")
     whole, resumed = (torch.load(out / "checkpoint.pt", weights_only=True) for out in outs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -13,6 +15,7 @@ from liverseg.cascade import (
     CascadeInferer,
     coarse_image,
     guidance,
+    with_coarse,
 )
 from liverseg.component import without_small
 from liverseg.dsn import DSN
@@ -202,11 +205,19 @@ def test_both_networks_answers_are_added_where_the_fine_one_is_guided() -> None:
     both = CascadeInferer(coarse, coarse_weight=0.5)(image, fine)
     assert bool((alone > OUTSIDE_LOGIT).all())  # all is liver to it: the box is the whole scan
     inside = both > OUTSIDE_LOGIT
-    wanted = 0.25 + 0.5 * torch.logit(guide, eps=1e-6).clamp(-6, 6)
+    wanted = 0.25 + 0.5 * torch.logit(guide, eps=1e-6)  # below 6 in this image
     assert torch.allclose(both[inside], wanted[inside], atol=1e-5)
     assert bool((both[guide > 0.5] > 0.25).all())
     unguided = CascadeInferer(coarse, coarse_weight=0.5)(image, Indifferent())
     assert torch.equal(unguided, CascadeInferer(coarse)(image, Indifferent()))
+
+
+def test_coarse_logit_counts_up_to_six_either_way() -> None:
+    probability = torch.tensor([0.0, 1e-6, 0.5, 0.9, 1 - 1e-6, 1.0]).reshape(1, 1, -1, 1, 1)
+    both = with_coarse(torch.full((1, 2, 6, 1, 1), 0.25), probability, 0.5)
+    wanted = torch.tensor([-3, -3, 0, math.log(9) / 2, 3, 3]) + 0.25
+    for head in both[0]:
+        assert torch.allclose(head.flatten(), wanted, atol=1e-3)
 
 
 def test_meta_data_and_half_precision_come_through() -> None:

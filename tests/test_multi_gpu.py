@@ -55,7 +55,7 @@ def overlay(tmp_path: Path) -> Path:
         "liver_labels": [1],
         "other_labels": [],
         "amp": False,
-        "patches_per_scan": 1,
+        "patches_per_scan": 2,
         "max_epochs": 3,
         "show_progress": False,
         "coarse_checkpoint": str(tmp_path / "coarse.pt"),
