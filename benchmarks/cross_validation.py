@@ -6,11 +6,11 @@
 First the coarse networks of all folds. Then the fine ones of --folds: each learns from what is
 said of a scan by the coarse network that has not seen it, as it is in use. With --ship also both
 networks for all 15 scans, the fine one with the same guidance: what the bundle ships. A fold lies
-in FOLDER/foldN, these in FOLDER/ship; what is there is not trained again, a training that was
-stopped goes on. --jobs trainings run side by side, each with its share of the cores: on a CPU as
-many as there are cores. Scored as `liverseg evaluate` does, on the scans' own grids, after the
-whole pipeline; with --refine by the CRF too, in a second table. Hours on two cores: without
---output nothing is done.
+in FOLDER/foldN, these in FOLDER/ship; a training that was stopped goes on, one that has ended is
+not done again, and one that was done otherwise is refused. --jobs trainings run side by side, each
+with its share of the cores: on a CPU as many as there are cores. Scored as `liverseg evaluate`
+does, on the scans' own grids, after the whole pipeline; with --refine by the CRF too, in a second
+table. Hours on two cores: without --output nothing is done.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
 EVERYTHING = ROOT / "data_lists" / "btcv_all.json"
 FOLDS = range(5)
-DONE = "trained"  # an empty file beside the weights of a training that has ended
 LIVER = 5  # BTCV's label
 
 
@@ -81,18 +80,13 @@ class Run(NamedTuple):
     epochs: int | None  # instead of the recipe's
 
     def start(self, threads: int) -> None:
-        """Train with `liverseg train`, unless this training has ended."""
-        folder = self.output / "coarse" if self.network == "coarse" else self.output
-        mark = folder / DONE
-        if mark.is_file():
-            return
+        """Train with `liverseg train`, which does nothing where this training has ended."""
         command = [sys.executable, "-m", "liverseg.cli", "train", "--only", self.network]
         command += ["--data-list", str(self.data_list), "--data", str(DATA)]
         command += ["-o", str(self.output), "--quiet"]
         if self.epochs is not None:
             command += ["--epochs", str(self.epochs)]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        mark.touch()
 
 
 def train_all(

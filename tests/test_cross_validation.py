@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks.cross_validation import DONE, EVERYTHING, FOLDS, Run, guided_list, list_of
+from benchmarks.cross_validation import EVERYTHING, FOLDS, Run, guided_list, list_of
 
 
 @pytest.mark.parametrize("plain", [*map(list_of, FOLDS), EVERYTHING], ids=lambda path: path.stem)
@@ -33,7 +32,7 @@ def test_each_scan_is_held_out_once() -> None:
         }
 
 
-def test_a_training_that_has_ended_is_not_started_again(
+def test_both_trainings_are_started_with_the_list_and_the_share_of_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
@@ -41,26 +40,17 @@ def test_a_training_that_has_ended_is_not_started_again(
     def fake(command: list[str], check: bool, env: dict[str, str]) -> None:
         assert check
         assert env["OMP_NUM_THREADS"] == "3"
-        Path(command[command.index("-o") + 1], "coarse").mkdir(parents=True, exist_ok=True)
         started.append(command)
 
     monkeypatch.setattr(subprocess, "run", fake)
-    for network, folder in (("coarse", tmp_path / "coarse"), ("fine", tmp_path)):
-        run = Run(network, EVERYTHING, tmp_path, epochs=7)
-        run.start(threads=3)
-        assert (folder / DONE).is_file()
-        run.start(threads=3)
-    assert [command[command.index("--only") + 1] for command in started] == ["coarse", "fine"]
-    assert all(command[command.index("--epochs") + 1] == "7" for command in started)
-
-
-def test_a_training_that_fails_is_not_marked_as_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(command: list[str], **_: Any) -> None:
-        raise subprocess.CalledProcessError(2, command)
-
-    monkeypatch.setattr(subprocess, "run", fail)
-    with pytest.raises(subprocess.CalledProcessError):
-        Run("fine", EVERYTHING, tmp_path, epochs=None).start(threads=1)
-    assert not (tmp_path / DONE).exists()
+    for network in ("coarse", "fine"):
+        Run(network, EVERYTHING, tmp_path, epochs=7).start(threads=3)
+    options = []
+    for command in started:
+        words = [word for word in command[command.index("train") + 1 :] if word != "--quiet"]
+        options.append(dict(zip(words[::2], words[1::2], strict=True)))
+    assert [one["--only"] for one in options] == ["coarse", "fine"]
+    for one in options:
+        assert one["--epochs"] == "7"
+        assert one["--data-list"] == str(EVERYTHING)
+        assert one["-o"] == str(tmp_path)
