@@ -27,9 +27,10 @@ OUTSIDE_LOGIT = -100.0
 # Of the voxels of a mask's largest component, those that another one has to have to be followed out
 # of the box. Bits of stomach, spleen or heart would have it grow to the scan's border for nothing.
 LEAST_SHARE = 0.1
-# The coarse network's logit counts up to this in the sum of the two: it says what is liver and
-# what is spleen, not where the liver ends.
-MOST_COARSE_LOGIT = 6.0
+# Of the coarse network's logit counts what is beyond the first of these, up to the second: it says
+# what is liver and what is spleen; where the liver ends its voxels are too large to tell.
+UNSURE_LOGIT = 2.0
+SURE_LOGIT = 8.0
 ALL_FACES = ((True, True), (True, True), (True, True))
 
 
@@ -173,14 +174,15 @@ def with_coarse(logits: torch.Tensor, guide: torch.Tensor, weight: float) -> tor
     Args:
         logits: (1, heads, X, Y, Z) of the fine network.
         guide: (1, 1, X, Y, Z) probability of the coarse one.
-        weight: of the coarse logit, which is cut off at MOST_COARSE_LOGIT on both sides.
+        weight: of the coarse logit: of what of it lies beyond UNSURE_LOGIT, on either side, and
+            not beyond SURE_LOGIT.
 
     Returns:
         As the logits, in their precision.
     """
-    least = torch.sigmoid(torch.tensor(-MOST_COARSE_LOGIT)).item()
+    least = torch.sigmoid(torch.tensor(-SURE_LOGIT)).item()
     coarse = torch.logit(guide.float().clamp(least, 1 - least))
-    return logits + (weight * coarse).to(logits.dtype)
+    return logits + (weight * functional.softshrink(coarse, UNSURE_LOGIT)).to(logits.dtype)
 
 
 def coarse_image(image: torch.Tensor, factor: int) -> torch.Tensor:

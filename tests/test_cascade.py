@@ -205,17 +205,21 @@ def test_both_networks_answers_are_added_where_the_fine_one_is_guided() -> None:
     both = CascadeInferer(coarse, coarse_weight=0.5)(image, fine)
     assert bool((alone > OUTSIDE_LOGIT).all())  # all is liver to it: the box is the whole scan
     inside = both > OUTSIDE_LOGIT
-    wanted = 0.25 + 0.5 * torch.logit(guide, eps=1e-6)  # below 6 in this image
+    coarse_logit = torch.logit(guide, eps=1e-6)  # below 8 in this image
+    wanted = 0.25 + 0.5 * coarse_logit.sign() * (coarse_logit.abs() - 2).clamp(min=0)
     assert torch.allclose(both[inside], wanted[inside], atol=1e-5)
-    assert bool((both[guide > 0.5] > 0.25).all())
+    assert bool((both[guide > 0.9] > 0.25).all())
     unguided = CascadeInferer(coarse, coarse_weight=0.5)(image, Indifferent())
     assert torch.equal(unguided, CascadeInferer(coarse)(image, Indifferent()))
 
 
-def test_coarse_logit_counts_up_to_six_either_way() -> None:
-    probability = torch.tensor([0.0, 1e-6, 0.5, 0.9, 1 - 1e-6, 1.0]).reshape(1, 1, -1, 1, 1)
-    both = with_coarse(torch.full((1, 2, 6, 1, 1), 0.25), probability, 0.5)
-    wanted = torch.tensor([-3, -3, 0, math.log(9) / 2, 3, 3]) + 0.25
+def test_coarse_logit_counts_where_it_is_sure_and_up_to_a_limit() -> None:
+    """Beyond 2, which is a probability of 0.88, and up to 8; the weight is a half."""
+    probability = torch.tensor([0.0, 1e-6, 0.02, 0.15, 0.5, 0.85, 0.99, 1 - 1e-6, 1.0])
+    guide = probability.reshape(1, 1, -1, 1, 1)
+    both = with_coarse(torch.full((1, 2, 9, 1, 1), 0.25), guide, 0.5)
+    no, yes = (2 - math.log(49)) / 2, (math.log(99) - 2) / 2
+    wanted = torch.tensor([-3, -3, no, 0, 0, 0, yes, 3, 3]) + 0.25
     for head in both[0]:
         assert torch.allclose(head.flatten(), wanted, atol=1e-3)
 
