@@ -30,6 +30,13 @@ DARK_HU = (-1100, -200)  # lung and air; no noise of air at 24 reaches that far
 DARK_SHARE = 0.001
 FAT_TO_TISSUE = 0.1  # less fat than this, for each value where tissue would be
 
+# Where tissue and fat lie when values are 1024 too low, as when the intercept is applied twice.
+# Air, which of HU lies there too, is then below; near 0 there is dense bone at most.
+LOW_TISSUE_HU = (-1224, -924)
+BELOW_AIR_HU = -1300  # no noise of air reaches that far
+NEAR_WATER_HU = (-200, 200)
+NEAR_WATER_SHARE = 0.02  # of the values that LOW_TISSUE_HU has
+
 Counts = NDArray[np.int64]
 
 
@@ -60,7 +67,7 @@ def looks_like_hu(counts: Counts) -> bool:
     air = below[PLAUSIBLE_AIR_HU - PLAUSIBLE_MIN_HU]
     tissue = between(counts, PLAUSIBLE_LOW_HU, PLAUSIBLE_MAX_HU)
     is_off = fat <= rank and between(counts, *OFF_TISSUE_HU) > PLAUSIBLE_OFF_SHARE * tissue
-    return bool(air > 0 and low_hu < PLAUSIBLE_LOW_HU and not is_off)
+    return bool(air > 0 and low_hu < PLAUSIBLE_LOW_HU and not is_off and not is_1024_low(counts))
 
 
 def is_off_by_1024(counts: Counts) -> bool:
@@ -71,6 +78,16 @@ def is_off_by_1024(counts: Counts) -> bool:
     dark = counts[DARK_HU[0] - HU_MIN : DARK_HU[1] - HU_MIN + 1]
     lung = dark.sum() - dark.max() > DARK_SHARE * counts.sum()
     return bool(enough and not lung and between(counts, *FAT_HU) < FAT_TO_TISSUE * tissue)
+
+
+def is_1024_low(counts: Counts) -> bool:
+    """Whether values are 1024 too low beyond doubt; see LOW_TISSUE_HU."""
+    tissue = between(counts, *LOW_TISSUE_HU)
+    enough = tissue > OFF_TISSUE_SHARE * counts.sum()
+    # Lung and the noise of air; one value that stands for all that is outside is neither.
+    below = counts[: BELOW_AIR_HU - HU_MIN]
+    air = below.sum() - below.max() > DARK_SHARE * counts.sum()
+    return bool(enough and air and between(counts, *NEAR_WATER_HU) < NEAR_WATER_SHARE * tissue)
 
 
 def some_slices(image: NDArray[Any], most: int = 32) -> Iterable[NDArray[Any]]:

@@ -17,7 +17,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from liverseg.errors import ScanRejected
-from liverseg.hounsfield import HU_MAX, HU_MIN, counted, is_off_by_1024, some_slices
+from liverseg.hounsfield import HU_MAX, HU_MIN, counted, is_1024_low, is_off_by_1024, some_slices
 from liverseg.nifti_sniff import GZIP_MAGIC, header_size
 from liverseg.sizes import ORDINARY_SIZES, Sizes
 
@@ -257,12 +257,17 @@ def _require_hu(image: NDArray[np.int16]) -> None:
             "HU_IMPLAUSIBLE",
             f"HU should go below 0, as fat and air do; got {image.min()} to {image.max()}",
         )
-    if is_off_by_1024(counted(some_slices(image))):
-        raise ScanRejected(
-            "HU_IMPLAUSIBLE",
-            "tissue should lie around 0 HU and fat below; it lies around 1024, as if 1024 had "
-            "been added",
-        )
+    counts = counted(some_slices(image))
+    for is_off, where, what in (
+        (is_off_by_1024, "1024", "added"),
+        (is_1024_low, "-1024", "subtracted"),
+    ):
+        if is_off(counts):
+            raise ScanRejected(
+                "HU_IMPLAUSIBLE",
+                f"tissue should lie around 0 HU and fat below; it lies around {where}, as if 1024 "
+                f"had been {what}",
+            )
 
 
 def _require_checksum(file: gzip.GzipFile, file_bytes: int, sizes: Sizes) -> None:

@@ -194,6 +194,40 @@ def phases(
     return make
 
 
+def another_phase(shared: Sequence[int] = (), **elements: object) -> Change:
+    """The scan again in a folder below, other pixels in all slices but the shared ones."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(folder, folder / "second")
+        again = {"SOPInstanceUID": lambda index: generate_uid(), **elements}
+        each(**again)(folder / "second")
+
+        def change(dataset: FileDataset, index: int) -> None:
+            if index not in shared:
+                dataset.PixelData = b"\1\2" + dataset.PixelData[2:]
+
+        edit_slices(folder / "second", change)
+
+    return make
+
+
+def watching(count: int, **elements: object) -> Change:
+    """Images of one place of the scan, as of those that wait for contrast agent."""
+
+    def make(folder: Path) -> None:
+        (folder / "watch").mkdir()
+        for number in range(count):
+            shutil.copy(folder / "IM0003.dcm", folder / "watch" / f"{number}.dcm")
+
+        def change(dataset: FileDataset, index: int) -> None:
+            dataset.PixelData = bytes([index, 1]) + dataset.PixelData[2:]
+
+        edit_slices(folder / "watch", change)
+        each(SOPInstanceUID=lambda index: generate_uid(), **elements)(folder / "watch")
+
+    return make
+
+
 def wrong_type(keyword: str, kind: str, value: Callable[[Any], bytes]) -> Change:
     """Write an element with another VR than the standard's."""
 

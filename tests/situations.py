@@ -36,7 +36,15 @@ def phase(number: int) -> Truth:
     return Truth(image, AFFINE)
 
 
+def changed_but(shared: int, image: np.ndarray = EXACT.image) -> Truth:
+    """As `exports.another_phase` changes it; the first slices are shared."""
+    image = image.copy()
+    image[0, 0, shared:] = 0x0201 - 1024
+    return Truth(image, AFFINE)
+
+
 CHANGED = changed()
+LONG = Truth(np.concatenate([EXACT.image] * 2, axis=2), AFFINE)
 
 TREES: dict[str, Case] = {
     "a patient's disc with a viewer": case(x.disc, EXACT, "NOT_CT", "NOT_CT"),
@@ -108,6 +116,39 @@ SERIES: dict[str, Case] = {
             "FilterType": ("soft", "sharp"),
         }.items()
     },
+    "phases with slices of air that are the same in both": case(
+        d.both(d.each(TriggerTime="0"), x.another_phase(range(2), TriggerTime="400")),
+        *(EXACT, changed_but(2)),
+    ),
+    "two phases of two acquisitions each": case(
+        d.both(
+            d.each(
+                AcquisitionNumber=lambda index: 1 + index // COUNT,
+                AcquisitionTime=lambda index: f"1200{index:02d}",
+            ),
+            x.another_phase(
+                AcquisitionNumber=lambda index: 3 + index // COUNT,
+                AcquisitionTime=lambda index: f"1201{index:02d}",
+            ),
+        ),
+        *(LONG, changed_but(0, LONG.image)),
+        start=LONG,
+    ),
+    "images that wait for contrast agent between two phases": case(
+        d.both(
+            d.each(AcquisitionNumber=2),
+            x.another_phase(AcquisitionNumber=4),
+            x.watching(3, AcquisitionNumber=3),
+        ),
+        *(EXACT, CHANGED, "TOO_FEW_SLICES"),
+    ),
+    "another PatientID in half of the slices": case(
+        d.each(PatientID=lambda index: "12" if index < COUNT // 2 else "012"),
+        "AMBIGUOUS_POSITIONS",
+    ),
+    "another study in every second slice": case(
+        d.each(StudyInstanceUID=lambda index: f"1.2.{3 + index % 2}"), "AMBIGUOUS_POSITIONS"
+    ),
     "ten phases by TriggerTime alone": case(
         x.phases(10, x.numbered, TriggerTime=lambda number: str(80 * number)),
         *map(phase, range(10)),
@@ -216,6 +257,15 @@ VALUES: dict[str, Case] = {
         d.each(BitsStored=lambda i: 12 + 4 * (i % 2), HighBit=lambda i: 11 + 4 * (i % 2))
     ),
     "an intercept that was lost": case(d.each(RescaleIntercept="0"), "HU_IMPLAUSIBLE"),
+    "an intercept that was lost in one slice": case(
+        d.one(5, RescaleIntercept="0"), "HU_IMPLAUSIBLE"
+    ),
+    "an intercept that was applied twice": case(
+        x.rewritten(
+            lambda: x.scan_shaped(x.body_hu()), PixelRepresentation=1, RescaleIntercept="-1024"
+        ),
+        "HU_IMPLAUSIBLE",
+    ),
     "an intercept that was lost, signed": case(
         x.rewritten(
             lambda: x.scan_shaped(x.body_hu(1024, -500)),
@@ -327,6 +377,12 @@ NIFTI: dict[str, Case] = {
     ),
     "NIfTI 1024 too high with padding below 0": case(
         x.nifti_file(lambda: x.nifti_with(image=x.body_hu(1024, -1000))), "HU_IMPLAUSIBLE"
+    ),
+    "NIfTI 1024 too low": case(
+        x.nifti_file(lambda: x.nifti_with(image=x.body_hu(-1024))), "HU_IMPLAUSIBLE"
+    ),
+    "NIfTI 1024 too low with padding": case(
+        x.nifti_file(lambda: x.nifti_with(image=x.body_hu(-1024, -3024))), "HU_IMPLAUSIBLE"
     ),
     "NIfTI of a mask": case(
         x.nifti_file(lambda: x.nifti_with(image=(x.body_hu() > 0).astype(np.uint8))),

@@ -92,8 +92,10 @@ def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
             for item in found:
                 groups[_group_key(item)].append(item)
         series = []
-        for group in _joined(groups):
-            if _is_cut(group):
+        for group, is_torn in _torn_together(_joined(groups)):
+            if is_torn:
+                series.append(_torn_series(group))
+            elif _is_cut(group):
                 cut = ScanRejected("TRUNCATED", "a DICOM file ends before its pixels")
                 broken.append(_broken(group[0].path, cut))
             else:
@@ -131,6 +133,41 @@ def _joined(groups: Mapping[tuple[str, ...], list[Slice]]) -> list[list[Slice]]:
         if len(alike) == 1:
             joined[alike[0]] = [*joined[alike[0]], *joined.pop(key)]
     return list(joined.values())
+
+
+def _torn_together(groups: Iterable[list[Slice]]) -> list[tuple[list[Slice], bool]]:
+    """The groups, and whether each is a scan whose slices name several patients or studies.
+
+    Such a scan, its identifiers corrected while it was sent, would be two halves without a word.
+    Two scans that share a UID show the same places, or lie in frames of reference of their own.
+    """
+    alike: dict[tuple[object, ...], list[list[Slice]]] = defaultdict(list)
+    for group in groups:
+        first = group[0]
+        named = first.series_uid and first.frame_of_reference and first.sop_class in CT_CLASSES
+        # What has no such names is alike to nothing else.
+        where = (first.series_uid, first.frame_of_reference, first.orientation)
+        alike[where if named else (id(first),)].append(group)
+    together = []
+    for several in alike.values():
+        places = [{item.position for item in group} for group in several]
+        apart = len(several) > 1 and None not in set().union(*places)
+        if apart and len(set().union(*places)) == sum(map(len, places)):
+            together.append(([item for group in several for item in group], True))
+        else:
+            together.extend((group, False) for group in several)
+    return together
+
+
+def _torn_series(slices: Sequence[Slice]) -> Series:
+    """A scan whose slices name several patients or studies."""
+    reason = (
+        "the slices of one SeriesInstanceUID and frame of reference should name one patient and "
+        "one study; they name several, and no position twice"
+    )
+    modality = known_modality(slices[0].modality) or "CT"
+    key = slices[0].series_uid
+    return Series(key, _files(slices), tuple(slices), "AMBIGUOUS_POSITIONS", reason, modality, ())
 
 
 def _is_cut(group: Sequence[Slice]) -> bool:

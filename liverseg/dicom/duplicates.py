@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 
 from liverseg.dicom.content import content_digest, pixel_digest
 from liverseg.dicom.geometry import slice_name
@@ -24,15 +26,16 @@ def without_duplicates(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
         ScanRejected: DUPLICATE_CONFLICT when images of one SOPInstanceUID differ in their pixels,
             position or rescale.
     """
+    digest = cache(content_digest)  # the frames of one file ask for the same
     kept: dict[str, Slice] = {}
     left: list[Slice] = []
     for item in slices:
         # Without identifiers only equal files are the same image.
-        identity = item.sop_uid or f"{content_digest(item.path)}#{item.frame}"
+        identity = item.sop_uid or f"{digest(item.path)}#{item.frame}"
         first = kept.setdefault(identity, item)
         if first is item:
             left.append(item)
-        elif not _same_image(first, item):
+        elif not _same_image(first, item, digest):
             index = left.index(first)
             raise ScanRejected(
                 "DUPLICATE_CONFLICT",
@@ -46,7 +49,7 @@ def without_resent(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
     """Keep one of the images that differ in nothing but their SOPInstanceUID.
 
     An archive that anonymises twice, or sends again, makes new identifiers. Phases differ in
-    their tags, their pixels or both.
+    their tags, their pixels or both; a slice of air may be the same in two.
 
     Args:
         slices: with positions; call it inside `quiet_pydicom`.
@@ -59,7 +62,7 @@ def without_resent(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
     """
     alike: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
     for item in slices:
-        alike[_place(item), item.image_type, item.phase, item.frame].append(item)
+        alike[_place(item), item.image_type, item.phase, item.hints, item.frame].append(item)
     copies: set[int] = set()
     for group in alike.values():
         seen: set[tuple[object, ...]] = set()
@@ -76,11 +79,11 @@ def _place(item: Slice) -> tuple[object, ...]:
     return item.position, item.orientation, item.spacing_mm, item.slope, item.intercept
 
 
-def _same_image(first: Slice, second: Slice) -> bool:
+def _same_image(first: Slice, second: Slice, digest: Callable[[Path], str]) -> bool:
     """Whether two images have equal pixels at one place; equal files are."""
     if first.path == second.path:
         return first.frame == second.frame
     sizes = {item.path.stat().st_size for item in (first, second)}
-    if len(sizes) == 1 and content_digest(first.path) == content_digest(second.path):
+    if len(sizes) == 1 and digest(first.path) == digest(second.path):
         return True
     return _place(first) == _place(second) and pixel_digest(first) == pixel_digest(second)

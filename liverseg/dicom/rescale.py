@@ -15,7 +15,7 @@ def require_one_rescale(slices: Sequence[Slice]) -> None:
 
     Raises:
         ScanRejected: NO_RESCALE for a rescale that some slices lack, that is no number, a table, or
-            makes every value the same; HU_IMPLAUSIBLE for one that makes none below 0.
+            makes every value the same; HU_IMPLAUSIBLE for one that makes none of a slice below 0.
     """
     if any(item.modality_lut for item in slices):
         raise ScanRejected(
@@ -27,12 +27,14 @@ def require_one_rescale(slices: Sequence[Slice]) -> None:
             raise ScanRejected(
                 "NO_RESCALE", f"RescaleSlope and RescaleIntercept should be one number; in {name}"
             )
-    if all(map(_never_below_zero, slices)):
-        raise ScanRejected(
-            "HU_IMPLAUSIBLE",
-            "HU should go below 0, as fat and air do; unsigned values with an intercept of "
-            f"{slices[0].intercept:g} cannot",
-        )
+    for index, item in enumerate(slices):
+        if _never_below_zero(item):
+            name = slice_name(item.path, index, len(slices))
+            raise ScanRejected(
+                "HU_IMPLAUSIBLE",
+                "HU should go below 0, as fat and air do; unsigned values with an intercept of "
+                f"{item.intercept:g} cannot; in {name}",
+            )
     undeclared = [item.slope is None or item.intercept is None for item in slices]
     for index, item in enumerate(slices):
         name = slice_name(item.path, index, len(slices))

@@ -81,7 +81,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         named = (_by_value(slices, PHASE_KEYWORDS.index(name)) for name in INTERLEAVING_KEYWORDS)
         for groups in chain(named, hinted):
             if len(groups) > 1 and _interleave(groups):
-                return [part for group in groups for part in parts_of(group)]
+                # A phase may have been scanned in several acquisitions.
+                whole = _whole_phases(slices, fewer_than=len(groups))
+                return whole or [part for group in groups for part in parts_of(group)]
 
     heights = heights_mm(slices)
     places = _place_numbers(heights)
@@ -90,7 +92,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         return [list(slices)]
     for index in range(len(PART_KEYWORDS)):
         by_value = _by_value(slices, index)
-        if len(by_value) > 1 and all(_is_single(group) for group in by_value):
+        volumes = [group for group in by_value if _is_single(group)]
+        others = [group for group in by_value if group not in volumes]
+        if len(by_value) > 1 and volumes and all(_monitors(one, volumes) for one in others):
             return by_value
     for groups in _by_what_else_differs(slices):
         if len(groups) > 1 and all(map(_is_single, groups)):
@@ -201,6 +205,37 @@ def _is_single(slices: Sequence[Slice]) -> bool:
     """Whether a part is a volume by itself: enough slices, no position twice."""
     places = _place_numbers(heights_mm(slices))
     return len(slices) >= MIN_SLICES and int(np.bincount(places).max()) == 1
+
+
+def _monitors(group: Sequence[Slice], volumes: Sequence[Sequence[Slice]]) -> bool:
+    """Whether slices only watch one place of a volume, as those do that wait for contrast agent.
+
+    They are a part of their own, which is refused alone.
+    """
+    heights = heights_mm([volumes[0][0], *group])[1:]
+    if float(np.ptp(heights)) > SAME_POSITION_MM:
+        return False
+    for volume in volumes:
+        inside = heights_mm([volumes[0][0], *volume])[1:]
+        if inside.min() <= heights.min() <= inside.max():
+            return True
+    return False
+
+
+def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]:
+    """The slices as fewer, evenly spaced volumes that follow one another in time; [] if none."""
+    places = _place_numbers(heights_mm(slices)).tolist()
+    for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
+        rounds = _by_time(slices, places, index)
+        if 1 < len(rounds) < fewer_than and all(map(_is_even, rounds)):
+            return rounds
+    return []
+
+
+def _is_even(slices: Sequence[Slice]) -> bool:
+    """Whether the gaps between the slices are equal."""
+    gaps = np.diff(np.sort(heights_mm(slices)))
+    return bool(np.ptp(gaps) <= SAME_POSITION_MM)
 
 
 def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:

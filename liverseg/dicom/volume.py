@@ -22,6 +22,7 @@ from liverseg.hounsfield import (
     HU_MIN,
     PLAUSIBLE_AIR_HU,
     counted,
+    is_1024_low,
     is_off_by_1024,
     looks_like_hu,
     some_slices,
@@ -159,6 +160,12 @@ def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
                 "HU_IMPLAUSIBLE",
                 "tissue should lie around 0 HU and fat below; it lies around 1024, as if the "
                 "intercept were lost",
+            )
+        if is_1024_low(counts):
+            raise ScanRejected(
+                "HU_IMPLAUSIBLE",
+                "tissue should lie around 0 HU and air at -1000; they lie around -1024 and -2024, "
+                "as if the intercept had been applied already",
             )
         return
     if looks_like_hu(counts):
