@@ -191,7 +191,8 @@ def summary(rows: list[Row]) -> None:
             error = statistics.fmean(row.found_ml - row.reference_ml for row in several)
             line += f"{statistics.fmean(dice):>11.3f}{min(dice):>8.3f}{error:>+9.0f}"
         else:
-            line += f"{'-':>11}{'-':>8}{statistics.fmean(row.found_ml for row in several):>+9.0f}"
+            found = [row.found_ml for row in several]
+            line += f"{'-':>11}{f'{max(found):.0f} ml':>8}{statistics.fmean(found):>+9.0f}"
         print(f"{line}{none:>12}")
 
 
