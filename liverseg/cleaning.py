@@ -1,4 +1,4 @@
-"""The last step of a mask: the liver's own component, its holes filled, or nothing."""
+"""What of the networks' answer is the liver: its own component, its holes filled, or nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,49 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from liverseg.cascade import OUTSIDE_LOGIT
 from liverseg.component import Component, liver_component
 
 MM3_PER_ML = 1000.0
+
+
+class CertainLiverd(MapTransform):
+    """Take for no liver what the networks hardly believe in.
+
+    In a field of view without a liver something like it may be found, a spleen above all. Its mean
+    logit is far below that of any liver, dark or cut ones included, so a liver is lost by this only
+    where the networks do not know one when they see it.
+
+    Args:
+        keys: logits (heads, X', Y', Z') of liver minus the rest, the main head first.
+        least_logit: the mean over the largest component of what is above 0 that a liver has.
+        allow_missing_keys: whether an item may be absent.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, least_logit: float, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.least_logit = least_logit
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace logits in which there is no certain liver by OUTSIDE_LOGIT.
+
+        Args:
+            data: with the keys.
+
+        Returns:
+            A copy; other logits are as they were.
+        """
+        items = dict(data)
+        for key in self.key_iterator(items):
+            logit = torch.as_tensor(items[key][0]).as_subclass(torch.Tensor).cpu()
+            above = logit > 0
+            largest = torch.from_numpy(liver_component(above.to(torch.uint8).numpy()).mask)
+            believed = logit[above & (largest > 0)].float()  # no holes
+            if believed.numel() > 0 and float(believed.mean()) < self.least_logit:
+                items[key] = torch.full_like(items[key], OUTSIDE_LOGIT)
+        return items
 
 
 class KeepLiverd(MapTransform):

@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "crf": BASE | {"gaussians"},
     "refinement": BASE | {"crf"},
     "transforms": FILES | MODEL | {"scans", "label_map"},
-    "cleaning": {"component"},
+    "cleaning": {"cascade", "component"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
     **dict.fromkeys(("case_files", "conversion", "segmented"), BATCH),
     "layout": set(),

@@ -194,7 +194,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         for parameter in network.parameters():
             torch.nn.init.zeros_(parameter)
         # Liver everywhere, so that there is something to write.
-        torch.nn.init.constant_(network.head_main.classify.bias[1:2], 3.0)
+        torch.nn.init.constant_(network.head_main.classify.bias[1:2], 6.0)
         save_weights(network, models / name)
     found.temporary.mkdir()
     found.inputs.mkdir()
