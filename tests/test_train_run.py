@@ -101,7 +101,7 @@ def test_command_trains_quietly_and_leaves_weights(cases: Path, tmp_path: Path) 
         (lambda folder: None, "label.nii.gz should hold 7 where the liver is; it holds 0, 1"),
         (
             lambda folder: (folder / "label.nii.gz").write_bytes(b"text"),
-            "label.nii.gz should be a NIfTI label",
+            "label.nii.gz should be a whole NIfTI label",
         ),
         (
             lambda folder: (folder / "ct2.nii.gz").write_bytes(
