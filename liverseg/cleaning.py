@@ -21,8 +21,8 @@ class CertainLiverd(MapTransform):
     """Take for no liver what the networks hardly believe in.
 
     In a field of view without a liver something like it may be found, a spleen above all. Its mean
-    logit is far below that of any liver, dark or cut ones included, so a liver is lost by this only
-    where the networks do not know one when they see it.
+    logit was far below that of every liver measured, dark and cut ones included; a liver that the
+    networks hardly know when they see it is lost by this.
 
     Args:
         keys: logits (heads, X', Y', Z') of liver minus the rest, the main head first.

@@ -46,7 +46,7 @@ def read_label_map(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64
         ValueError: the file is not whole, or no NIfTI; says what it is instead, without the path.
     """
     try:
-        if path.name.endswith(GZIP_SUFFIX):
+        if path.name.lower().endswith(GZIP_SUFFIX):
             # nibabel stops at the last voxel, before the checksum.
             with igzip.open(path, "rb") as file:
                 while file.read(CHUNK_BYTES):

@@ -15,7 +15,7 @@ from liverseg.masks import read_pair
 VALUES = np.random.default_rng(0).integers(0, 3, (40, 38, 30)).astype(np.uint8)
 
 
-@pytest.fixture(params=["map.nii", "map.nii.gz"])
+@pytest.fixture(params=["map.nii", "map.nii.gz", "MAP.NII.GZ"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     place: Path = tmp_path / request.param
     nib.save(nib.Nifti1Image(VALUES, AFFINE), place)
@@ -59,14 +59,15 @@ def test_header_that_is_damaged_is_refused(tmp_path: Path) -> None:
         refusal(changed(tmp_path / "map.nii", bytes(content)))
 
 
-def test_compressed_file_with_a_flipped_bit_is_never_another_map(tmp_path: Path) -> None:
-    nib.save(nib.Nifti1Image(VALUES, AFFINE), tmp_path / "map.nii.gz")
-    content = (tmp_path / "map.nii.gz").read_bytes()
+@pytest.mark.parametrize("name", ["map.nii.gz", "MAP.NII.GZ"])
+def test_compressed_file_with_a_flipped_bit_is_never_another_map(tmp_path: Path, name: str) -> None:
+    nib.save(nib.Nifti1Image(VALUES, AFFINE), tmp_path / name)
+    content = (tmp_path / name).read_bytes()
     refused = 0
     for place in range(12, len(content) - 8, len(content) // 60):
         damaged = bytearray(content)
         damaged[place] ^= 4
-        file = changed(tmp_path / "map.nii.gz", bytes(damaged))
+        file = changed(tmp_path / name, bytes(damaged))
         try:
             assert np.array_equal(read_label_map(file)[0], VALUES)
         except ValueError:

@@ -20,8 +20,6 @@ MASK = IMAGE > 0
 class _Above:
     """A pipeline's parts that take for liver what is above 20 HU."""
 
-    name = "none"
-
     def before(self, data: dict[str, Any]) -> dict[str, Any]:
         return {"image": torch.from_numpy(data["image"].image[None].astype(np.float32))}
 
