@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -51,12 +51,13 @@ def list_of(fold: int) -> Path:
     return ROOT / "data_lists" / f"btcv_fold{fold}.json"
 
 
-def guided_list(plain: Path, output: Path) -> Path:
+def guided_list(plain: Path, output: Path, folder: Path | None = None) -> Path:
     """A copy of a data list in which each training scan names the coarse weights without it.
 
     Args:
         plain: a list of BTCV scans.
         output: of the cross-validation, with the coarse networks of all folds.
+        folder: where the copy comes to; when None output.
     """
     unseen = {
         case["image"]: str(output / f"fold{fold}" / "coarse" / "model.pt")
@@ -66,7 +67,7 @@ def guided_list(plain: Path, output: Path) -> Path:
     contents = json.loads(plain.read_text(encoding="utf-8"))
     for case in contents["training"]:
         case["coarse"] = unseen[case["image"]]
-    path = output / plain.name
+    path = (folder or output) / plain.name
     path.write_text(json.dumps(contents, indent=1), encoding="utf-8")
     return path
 
@@ -115,13 +116,16 @@ def train_all(
             list(pool.map(lambda run: run.start(threads), runs))
 
 
-def score(fold: int, folder: Path, refine: bool) -> dict[str, Scores]:
+def score(
+    fold: int, folder: Path, refine: bool = False, changes: Mapping[str, Any] | None = None
+) -> dict[str, Scores]:
     """The figures of the held-out scans, by MONAI's own run of evaluate.yaml.
 
     Args:
         fold: whose scans.
         folder: with its networks; scores.csv comes to it, or to a folder in it with the CRF.
         refine: whether the CRF refines the masks.
+        changes: to inference.yaml and evaluate.yaml.
     """
     from monai.bundle.scripts import run
 
@@ -132,15 +136,18 @@ def score(fold: int, folder: Path, refine: bool) -> dict[str, Scores]:
         "LIVERSEG_DATA_LIST": str(list_of(fold)),
         "LIVERSEG_OUTPUT": str(output),
     }
+    networks = {
+        "checkpoint": str(folder / "model.pt"),
+        "coarse_checkpoint": str(folder / "coarse" / "model.pt"),
+    }
     logging.disable(logging.WARNING)
     with environment(folders), contextlib.redirect_stdout(sys.stderr):
         run(
             run_id="evaluating",
             config_file=[str(configs / name) for name in ("inference.yaml", "evaluate.yaml")],
-            checkpoint=str(folder / "model.pt"),
-            coarse_checkpoint=str(folder / "coarse" / "model.pt"),
             refine=refine,
             logging_file=False,
+            **{**networks, **(changes or {})},
         )
     logging.disable(logging.NOTSET)
     names = [field.name for field in fields(Scores)]

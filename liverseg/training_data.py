@@ -176,6 +176,48 @@ class Regiond(MapTransform):
         return items
 
 
+class HardRegiond(MapTransform):
+    """Add the mask of the voxels near the liver's border where the guidance errs: hard examples.
+
+    Args:
+        keys: two items (1, X, Y, Z) in [0, 1]: the liver, then the guidance.
+        width: voxels from the border, on both sides of it and along each axis.
+        least_error: by which the guidance is off.
+        region_key: of the answer.
+
+    Raises:
+        ValueError: width is below 1, or there are other than two keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        width: int = 4,
+        least_error: float = 0.25,
+        region_key: str = "region",
+    ) -> None:
+        super().__init__(keys)
+        if width < 1 or len(self.keys) != 2:
+            raise ValueError(
+                "liver and guidance and a width of at least 1 voxel are wanted; got "
+                f"{', '.join(map(str, self.keys))} and {width}"
+            )
+        self.width = width
+        self.least_error = least_error
+        self.region_key = region_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the region, (1, X, Y, Z) bool."""
+        items = dict(data)
+        liver, guide = (
+            torch.as_tensor(items[key]).as_subclass(torch.Tensor).float() for key in self.keys
+        )
+        inside = (liver > 0.5).float()
+        border = _dilated(inside, self.width) + _dilated(1 - inside, self.width) > 1
+        items[self.region_key] = border & ((guide - liver).abs() > self.least_error)
+        return items
+
+
 class To8Bitd(MapTransform):
     """Store values in [0, 1] as 0 to 255: a quarter of the memory, below a CT's noise.
 
@@ -193,6 +235,15 @@ class To8Bitd(MapTransform):
             plain = torch.as_tensor(items[key]).as_subclass(torch.Tensor)
             items[key] = (plain * LEVELS).round().to(torch.uint8)
         return items
+
+
+def _dilated(mask: torch.Tensor, width: int) -> torch.Tensor:
+    """A mask (1, X, Y, Z) of 0 and 1 grown by a cube, an axis at a time."""
+    for axis in range(3):
+        size, padding = [1, 1, 1], [0, 0, 0]
+        size[axis], padding[axis] = 2 * width + 1, width
+        mask = functional.max_pool3d(mask, size, 1, padding)
+    return mask
 
 
 def _with_other_weights(heads: LiverHeads, path: str) -> LiverHeads:

@@ -16,6 +16,7 @@ from liverseg.training_data import (
     BoxAveraged,
     CoarseGuidanced,
     FirstHeadd,
+    HardRegiond,
     OrgansToNetworkGridd,
     Regiond,
     To8Bitd,
@@ -111,6 +112,29 @@ def test_coarse_inferer_agrees_with_the_guidance() -> None:
 def test_region_is_where_any_item_is_above_the_threshold() -> None:
     data = {"a": torch.tensor([0.0, 0.4, 0.0]), "b": torch.tensor([0.0, 0.0, 0.9])}
     assert Regiond(["a", "b"], 0.3)(data)["region"].tolist() == [False, True, True]
+
+
+def test_hard_region_is_where_the_guidance_errs_near_the_border() -> None:
+    liver, guide = torch.zeros(1, 20, 20, 20), torch.zeros(1, 20, 20, 20)
+    liver[:, 6:14, 6:14, 6:14] = 1
+    guide[:, 6:14, 6:14, 8:16] = 1  # two voxels off along z
+    guide[:, 0, 0, 0] = 1  # a false one far away
+    guide[:, 10, 10, 10] = 0.8  # off by less than wanted
+    items = HardRegiond(["liver", "guidance"], width=3)({"liver": liver, "guidance": guide})
+    wanted = torch.zeros(1, 20, 20, 20, dtype=torch.bool)
+    wanted[:, 6:14, 6:14, 6:8] = True
+    wanted[:, 6:14, 6:14, 14:16] = True
+    assert items["region"].dtype == torch.bool
+    assert torch.equal(items["region"], wanted)
+    near = HardRegiond(["liver", "guidance"], width=1)({"liver": liver, "guidance": guide})
+    assert not near["region"][:, 8:12, 8:12, [7, 15]].any()
+    assert near["region"][:, 8:12, 8:12, [6, 14]].all()
+
+
+def test_hard_region_wants_liver_and_guidance_and_a_width() -> None:
+    for keys, width in ((["liver"], 4), (["liver", "guidance"], 0)):
+        with pytest.raises(ValueError, match="liver and guidance and a width"):
+            HardRegiond(keys, width=width)
 
 
 def test_eight_bits_are_within_half_a_level() -> None:
