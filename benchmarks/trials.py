@@ -3,9 +3,9 @@
     python -m benchmarks.trials --networks CV --output FOLDER [NAME ...] [--folds 0 1] [--epochs 8]
         [--jobs N] [--list]
 
-CV is the folder of benchmarks.cross_validation, whose coarse networks say of each scan, unseen, where
-the liver is. The trials are overlays on the bundle's train.yaml and inference.yaml, which are what
-runs: benchmarks/trials.yaml names them; --list prints their names. A trial's networks lie in
+CV is the folder of benchmarks.cross_validation, whose coarse networks say of each scan, unseen,
+where the liver is. The trials are overlays on the bundle's train.yaml and inference.yaml, which are
+what runs: benchmarks/trials.yaml names them; --list prints their names. A trial's networks lie in
 FOLDER/NAME/foldN; a training that has ended is not done again. Scans are read once for all trials
 of a spacing and kept in FOLDER/read. Scored on the held-out scans as benchmarks.cross_validation
 does. Eight epochs take four minutes on a core, so all trials on two folds hours.

@@ -15,7 +15,7 @@ from pathlib import Path
 from liverseg.archive import GZIP_SUFFIX, is_single, limits_of, looks_like_archive, unpack
 from liverseg.dicom.sniff import PREAMBLE_BYTES, looks_like_dicom
 from liverseg.errors import ScanRejected
-from liverseg.foreign import foreign_format, is_voxels_of_a_pair
+from liverseg.foreign import UNPACK_FIRST, foreign_format, is_voxels_of_a_pair
 from liverseg.nifti_sniff import decompressed_head, looks_like_nifti
 from liverseg.packed import OWN, Packed
 from liverseg.sizes import Sizes
@@ -24,6 +24,9 @@ from liverseg.walk import files_below
 HEAD_BYTES = 512  # enough for every magic number
 MAX_NESTED = 1000  # archives within one archive: each costs time, even one that is refused
 EMPTY = "an archive with nothing in it"
+TOO_DEEP = UNPACK_FIRST.format(
+    f"an archive in an archive that lies in another one, or beyond the {MAX_NESTED} of one"
+)
 UNREADABLE = "a folder or a file that the operating system does not let us read"
 
 
@@ -128,11 +131,15 @@ class Gathered:
         inside = decompressed_head(head)
         if looks_like_dicom(head):
             delivery.dicom[path] = None
-        elif looks_like_archive(path, head) and self._may_unpack(path, delivery):
+        elif looks_like_archive(path, head):
+            if not self._may_unpack(path, delivery):
+                return _refuse_deep(path, delivery)
             self._add_archive(path, delivery)
         elif looks_like_nifti(path, inside):
             delivery.nifti[path] = None
-        elif is_single(path, head) and looks_like_dicom(inside) and _is_outer(path, delivery):
+        elif is_single(path, head) and looks_like_dicom(inside):
+            if not _is_outer(path, delivery):
+                return _refuse_deep(path, delivery)
             self._add_single(path, delivery)
         elif sentence := foreign_format(path, head):
             delivery.refused.append((path, ScanRejected("NOT_CT", sentence)))
@@ -204,6 +211,15 @@ class Gathered:
 def _is_outer(path: Path, delivery: Delivery) -> bool:
     """Whether a file lies on the disk or in an archive itself, not in an archive within one."""
     return delivery.packed is None or path.is_relative_to(delivery.packed.folder / OWN)
+
+
+def _refuse_deep(path: Path, delivery: Delivery) -> bool:
+    """Name an archive that is not unpacked; of a folder the first only: False for the others."""
+    named = {other.parent for other, error in delivery.refused if error.detail == TOO_DEEP}
+    if path.parent in named:
+        return False
+    delivery.refused.append((path, ScanRejected("NOT_CT", TOO_DEEP)))
+    return True
 
 
 def _nest(packed: Packed, delivery: Delivery, path: Path, name: str) -> Path:

@@ -456,6 +456,8 @@ FILES: dict[str, Case] = {
     "a tar.gz with names in Chinese": case(w.tarred(".tar.gz")),
     "a tar.xz": case(w.tarred(".tar.xz")),
     "a zip within a zip": case(w.zip_in_zip),
+    "a zip within a zip within a zip": case(w.zip_too_deep, "NOT_CT", "NOT_CT"),
+    "gzip files in a zip within a zip": case(w.gzip_in_zip_in_zip, "NOT_CT", "NOT_CT"),
     "slices that are gzip files": case(w.slices_gzipped),
     "a zip that leads out": case(w.bad_zip(w.leading_out), "UNSAFE_ARCHIVE"),
     "a zip with a link": case(w.bad_zip(w.linking), "UNSAFE_ARCHIVE"),

@@ -161,13 +161,13 @@ def askew_inside(folder: Path) -> None:
 
 
 def page_inside(**elements: object) -> Change:
-    """An image without a place under the scan's own SeriesInstanceUID."""
+    """An image, without a place if none is given, under the scan's own SeriesInstanceUID."""
 
     def make(folder: Path) -> None:
         scout_inside(folder)
-        ordinary = {"ImageType": ["ORIGINAL", "PRIMARY"], **elements}
-        place = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
-        each(**ordinary, **place)(folder / "scout")
+        ordinary = {"ImageType": ["ORIGINAL", "PRIMARY"]}
+        no_place = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+        each(**{**ordinary, **no_place, **elements})(folder / "scout")
 
     return make
 

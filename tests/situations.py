@@ -8,7 +8,7 @@ import exports as x
 import numpy as np
 import wrapped as w
 from conftest import AFFINE
-from rows import COUNT, EXACT, Case, Truth, case, start_of
+from rows import COUNT, EXACT, Case, Truth, between, case, long_scan, start_of
 
 J2K, RLE, JPEG = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5", ("dcmcjpeg", "+e1")
 CT, MR, PT = (f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "4", "128"))
@@ -120,6 +120,16 @@ SERIES: dict[str, Case] = {
         d.both(d.each(TriggerTime="0"), x.another_phase(range(2), TriggerTime="400")),
         *(EXACT, changed_but(2)),
     ),
+    "phases half a step apart whose times run on": case(
+        d.twice_in_one_series(
+            affine=between().affine,
+            ContentTime=(lambda index: f"1200{index:02d}", lambda index: f"1201{index:02d}"),
+        ),
+        *(EXACT, between()),
+    ),
+    "every second slice in a second pass, slice by slice": case(
+        d.each(ContentTime=lambda index: f"120{index % 2}{index:02d}"), start=long_scan()
+    ),
     "two phases of two acquisitions each": case(
         d.both(
             d.each(
@@ -180,6 +190,13 @@ SERIES: dict[str, Case] = {
     ),
     "a projection by its description": case(
         d.each(ImageType=["DERIVED", "SECONDARY"], SeriesDescription="Abd MIP cor 10"), "PROJECTION"
+    ),
+    "a projection beside the slices": case(
+        d.page_inside(
+            ImageType=["DERIVED", "SECONDARY", "AXIAL", "MIP"],
+            ImagePositionPatient=[0, 0, 30],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+        )
     ),
     "thin slices for a projection": case(d.each(SeriesDescription="1.0 B30 fuer MIP")),
     "a page of another matrix without a place": case(

@@ -76,6 +76,20 @@ def zip_in_zip(folder: Path) -> None:
     zipped()(folder)
 
 
+def zip_too_deep(folder: Path) -> None:
+    """An archive in an archive in an archive, beside which another one lies."""
+    zipped()(folder)
+    (folder / "copy.zip").write_bytes((folder / "export.zip").read_bytes())
+    zipped()(folder)
+    zipped()(folder)
+
+
+def gzip_in_zip_in_zip(folder: Path) -> None:
+    """Gzip files of a slice each where nothing is unpacked any more."""
+    slices_gzipped(folder)
+    zip_in_zip(folder)
+
+
 def slices_gzipped(folder: Path) -> None:
     """Every slice as a gzip file of its own."""
     for name, content in _taken(folder).items():

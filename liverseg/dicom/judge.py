@@ -36,6 +36,15 @@ from liverseg.sizes import Sizes
 
 SPACING_TOLERANCE = 1e-3  # relative, between the pixel spacings of one series
 ORIENTATION_DIGITS = 3  # decimals that tell one orientation from another
+# Images that are sent under a series and are no slices of it: which, one, several.
+NO_SLICES: tuple[tuple[Callable[[Slice], bool], str, str], ...] = (
+    (
+        is_page,
+        "image in colour or without a place was",
+        "images in colour or without a place were",
+    ),
+    (is_projection, "projection was", "projections were"),
+)
 MAX_EXCESS_BYTES = 4096  # of native pixel data beyond the matrix, and less than the matrix again
 
 
@@ -62,7 +71,9 @@ def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes) -> list[Judged
     """
     notes: list[str] = []
     try:
-        scan = _without_pages(_without_localizers(slices, notes), notes)
+        scan = _without_localizers(slices, notes)
+        for excluded, one, several in NO_SLICES:
+            scan = _without(excluded, scan, notes, (one, several))
         _require_images(scan)
         _require_pixels(scan)
         scan, copies = without_duplicates(scan)
@@ -146,15 +157,17 @@ def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice
     return kept
 
 
-def _without_pages(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
-    """The slices without pages that were sent with them, when enough slices remain."""
-    kept = [item for item in slices if not is_page(item)]
+def _without(
+    excluded: Callable[[Slice], bool],
+    slices: Sequence[Slice],
+    notes: list[str],
+    names: tuple[str, str],
+) -> list[Slice]:
+    """The slices without other images that were sent with them, when enough slices remain."""
+    kept = [item for item in slices if not excluded(item)]
     if len(kept) == len(slices) or len(kept) < MIN_SLICES:
         return list(slices)
-    notes.append(
-        counted(len(slices) - len(kept), "image that is no slice", "images that are no slices")
-        + " left out (in colour, or without a place)"
-    )
+    notes.append(counted(len(slices) - len(kept), *names) + " left out")
     return kept
 
 

@@ -19,6 +19,7 @@ from liverseg.errors import ScanRejected
 MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
 INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier", "Acquisition")
 THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
+MOST_BETWEEN = 4  # phases whose slices lie between one another
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
 
 
@@ -60,8 +61,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
 
     Reconstructions (kernel, kVp) are always split, and acquisitions, phases and what else names a
     volume where they interleave, unless together they lie slice by slice; otherwise only when
-    positions repeat. Times that run on from slice to slice are no reason: by time, the first image
-    of every position makes the first part, and so on, when the parts follow one another.
+    positions repeat or a phase lies between the slices of another. Times that run on from slice to
+    slice are no reason: by time, the first image of every position makes the first part, and so
+    on, when the parts follow one another.
 
     Args:
         slices: with positions, of one orientation.
@@ -89,7 +91,8 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     places = _place_numbers(heights)
     most = int(np.bincount(places).max())
     if most == 1:
-        return [list(slices)]
+        turns = _turn_by_turn(slices, places.tolist())
+        return turns if turns and not _is_contiguous(slices) else [list(slices)]
     for index in range(len(PART_KEYWORDS)):
         by_value = _by_value(slices, index)
         volumes = [group for group in by_value if _is_single(group)]
@@ -229,6 +232,29 @@ def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]
         rounds = _by_time(slices, places, index)
         if 1 < len(rounds) < fewer_than and all(map(_is_even, rounds)):
             return rounds
+    return []
+
+
+def _turn_by_turn(slices: Sequence[Slice], places: Sequence[int]) -> list[list[Slice]]:
+    """The slices as volumes that lie between one another and follow one another in time; or [].
+
+    Phases whose tables stopped a part of a step apart: of two every second slice belongs to the
+    first, and all of those were taken before all of the others.
+    """
+    ranked = [item for _, item in sorted(zip(places, slices, strict=True), key=lambda one: one[0])]
+    for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
+        for count in range(2, MOST_BETWEEN + 1):
+            turns = [ranked[first::count] for first in range(count)]
+            if len(turns[-1]) < MIN_SLICES or not all(item.phase[index] for item in slices):
+                break
+            spans = sorted(
+                ((min(times), max(times)), number)
+                for number, times in enumerate(
+                    [item.phase[index] for item in turn] for turn in turns
+                )
+            )
+            if all(before[0][1] < after[0][0] for before, after in pairwise(spans)):
+                return [turns[number] for _, number in spans]
     return []
 
 
