@@ -22,6 +22,7 @@ from liverseg.dicom.geometry import (
 from liverseg.dicom.image import Slice
 from liverseg.dicom.kind import is_localizer, is_map, is_page, is_projection, is_reformatted
 from liverseg.dicom.numbering import numbering_notes, thinned_notes
+from liverseg.dicom.phases import MIN_SLICES
 from liverseg.dicom.pixels import (
     LOSSY_SYNTAXES,
     MAYBE_LOSSY_SYNTAXES,
@@ -29,7 +30,7 @@ from liverseg.dicom.pixels import (
     stored_dtype,
 )
 from liverseg.dicom.rescale import require_one_rescale
-from liverseg.dicom.split import MIN_SLICES, by_frame_of_reference, parts_of
+from liverseg.dicom.split import by_frame_of_reference, parts_of
 from liverseg.dicom.values import counted
 from liverseg.errors import ScanRejected
 from liverseg.sizes import Sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, pairwise
@@ -13,13 +13,12 @@ import numpy as np
 
 from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm
 from liverseg.dicom.image import Slice
+from liverseg.dicom.phases import MIN_SLICES, by_time, turn_by_turn
 from liverseg.dicom.values import HINT_KEYWORDS, PART_KEYWORDS, PHASE_KEYWORDS
 from liverseg.errors import ScanRejected
 
-MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
 INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier", "Acquisition")
 THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
-MOST_BETWEEN = 4  # phases whose slices lie between one another
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
 
 
@@ -91,7 +90,7 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     places = _place_numbers(heights)
     most = int(np.bincount(places).max())
     if most == 1:
-        turns = _turn_by_turn(slices, places.tolist())
+        turns = turn_by_turn(slices, places.tolist())
         return turns if turns and not _is_contiguous(slices) else [list(slices)]
     for index in range(len(PART_KEYWORDS)):
         by_value = _by_value(slices, index)
@@ -103,9 +102,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         if len(groups) > 1 and all(map(_is_single, groups)):
             return groups
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
-        by_time = _by_time(slices, places.tolist(), index)
-        if by_time:
-            return by_time
+        in_time = by_time(slices, places.tolist(), index)
+        if in_time:
+            return in_time
     repeated = int(np.bincount(places).argmax())
     where = heights[places == repeated][0] - heights.min()
     raise ScanRejected(
@@ -229,32 +228,9 @@ def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]
     """The slices as fewer, evenly spaced volumes that follow one another in time; [] if none."""
     places = _place_numbers(heights_mm(slices)).tolist()
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
-        rounds = _by_time(slices, places, index)
+        rounds = by_time(slices, places, index)
         if 1 < len(rounds) < fewer_than and all(map(_is_even, rounds)):
             return rounds
-    return []
-
-
-def _turn_by_turn(slices: Sequence[Slice], places: Sequence[int]) -> list[list[Slice]]:
-    """The slices as volumes that lie between one another and follow one another in time; or [].
-
-    Phases whose tables stopped a part of a step apart: of two every second slice belongs to the
-    first, and all of those were taken before all of the others.
-    """
-    ranked = [item for _, item in sorted(zip(places, slices, strict=True), key=lambda one: one[0])]
-    for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
-        for count in range(2, MOST_BETWEEN + 1):
-            turns = [ranked[first::count] for first in range(count)]
-            if len(turns[-1]) < MIN_SLICES or not all(item.phase[index] for item in slices):
-                break
-            spans = sorted(
-                ((min(times), max(times)), number)
-                for number, times in enumerate(
-                    [item.phase[index] for item in turn] for turn in turns
-                )
-            )
-            if all(before[0][1] < after[0][0] for before, after in pairwise(spans)):
-                return [turns[number] for _, number in spans]
     return []
 
 
@@ -285,24 +261,6 @@ def _is_contiguous(slices: Sequence[Slice]) -> bool:
     gaps = np.diff(np.sort(heights_mm(slices)))
     allowed = THICKNESS_TOLERANCE * thickness_mm + SAME_POSITION_MM
     return bool(np.abs(gaps - thickness_mm).max() <= allowed)
-
-
-def _by_time(slices: Sequence[Slice], places: Sequence[int], index: int) -> list[list[Slice]]:
-    """The slices as phases that follow one another in time; [] when they do not."""
-    rounds: list[list[Slice]] = []
-    seen: Counter[int] = Counter()
-    order = sorted(range(len(slices)), key=lambda i: slices[i].phase[index])
-    for number in order:
-        if not slices[number].phase[index]:
-            return []
-        turn = seen[places[number]]
-        seen[places[number]] += 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(slices[number])
-    times = [[item.phase[index] for item in part] for part in rounds]
-    apart = all(max(a) < min(b) for a, b in pairwise(times))
-    return rounds if apart and all(len(part) >= MIN_SLICES for part in rounds) else []
 
 
 PARTS: tuple[Key, ...] = tuple(partial(_part, number) for number in range(len(PART_KEYWORDS)))
