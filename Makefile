@@ -32,7 +32,7 @@ help:
 	@echo "make check  ruff and mypy"
 	@echo "make fuzz   read 10,000 damaged files; ARGS='--count N --seed S' for more or fewer"
 	@echo "make ablation  train without and with deep supervision, score without and with the CRF"
-	@echo "make crf-search  search the CRF's parameters on training cases"
+	@echo "make crf-search  search the CRF's parameters on held-out scans, ARGS='--networks CV'"
 	@echo "make bench  print the tables of measurements"
 	@echo "make clean  remove $(VENV) and the caches of the tools"
 

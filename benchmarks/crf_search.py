@@ -1,23 +1,17 @@
-"""Search the CRF's parameters for a pair of networks, on cases of a data list, never on others.
+"""Search the CRF's parameters on scans that the networks have not seen.
 
-    python -m benchmarks.crf_search [--networks FOLDER] [--data-list F] [--section S] [--cases N]
-                                    [--sweeps N]
+    python -m benchmarks.crf_search --networks CV [--folds 0 1 2 3 4] [--sweeps N]
 
-One parameter after the other takes each value of its grid; the best by the mean SLIVER07 score on
-the network's grid, after cleaning, is kept. What is printed goes into inference.yaml.
-
-A network is surer of the cases that it was trained on than of others, so that parameters found on
-those leave too little to the CRF, and the gain found there is not the gain to be expected. Better
-is a pair of a fold, as `liverseg train` leaves it in FOLDER, on the cases that it has not seen:
---networks FOLDER --data-list data_lists/btcv_foldN.json --section validation. The table then scores
-every case with what the other cases chose. What each network has seen is said.
+CV is the folder of benchmarks.cross_validation: each fold's scans are judged by the pair that was
+trained without them. One parameter after the other takes each value of its grid; the best by the
+mean SLIVER07 score on the network's grid, after cleaning, is kept, and what is printed goes into
+inference.yaml. A second table scores every scan with what the other scans chose: what is to be
+expected on more.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +22,7 @@ import numpy.typing as npt
 import torch
 from monai.bundle import ConfigParser
 
+from benchmarks.cross_validation import DATA, FOLDS, list_of
 from liverseg.bundle_files import bundle_root
 from liverseg.component import liver_component
 from liverseg.crf import CrfParameters
@@ -36,13 +31,10 @@ from liverseg.metrics import Scores, scores
 from liverseg.refinement import RefineD
 from liverseg.transforms import LoadLabeld, LoadScand, ToNetworkGridd
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
-SHIPPED_LIST = ROOT / "data_lists" / "btcv_all.json"  # what the bundle's networks were trained on
 LIVER = (5,)  # in BTCV
 GRID: Mapping[str, Sequence[float]] = {
-    "bilateral_weight": (0.0, 2.0, 5.0, 10.0),
-    "gaussian_weight": (0.0, 1.0, 3.0),
+    "bilateral_weight": (0.0, 0.5, 1.0, 2.0, 5.0, 10.0),
+    "gaussian_weight": (0.0, 0.5, 1.0, 3.0),
     "bilateral_mm": (5.0, 10.0, 20.0, 40.0),
     "bilateral_hu": (10.0, 20.0, 40.0),
     "gaussian_mm": (2.0, 4.0, 8.0),
@@ -154,14 +146,14 @@ def search(
             yield name, best_score, best
 
 
-def read_cases(parser: ConfigParser, data_list: Path, section: str, count: int) -> Iterator[Case]:
-    """What the bundle's network says of the first cases of a section."""
+def read_cases(parser: ConfigParser, data_list: Path) -> Iterator[Case]:
+    """What a pair of networks says of the scans that a list holds out."""
     pipeline = parser.get_parsed_content("pipeline")
     label_steps = (
         LoadLabeld("label", LIVER),
         ToNetworkGridd("label", parser["spacing_mm"], (0.0, 1.0)),
     )
-    for item in load_data_list(data_list, DATA, section)[:count]:
+    for item in load_data_list(data_list, DATA, "validation"):
         data = pipeline.preprocessing({"image": item["image"]})
         with torch.inference_mode():
             heads = pipeline.inferer(data["image"][None], pipeline.network)[0]
@@ -213,26 +205,13 @@ def chosen_by_others(
     ]
 
 
-def seen(networks: Path | None, data_list: Path) -> set[str]:
-    """Names of the scans that a pair was trained on: of the bundle's the list with all."""
-    trained_on = SHIPPED_LIST if networks is None else data_list
-    return {Path(item["image"]).name for item in json.loads(trained_on.read_text())["training"]}
-
-
-def said(cases: Sequence[Case], known: set[str]) -> str:
-    """Names of cases, and which of them the networks were trained on."""
-    marked = [f"{case.name}{' (in-sample)' if case.name in known else ''}" for case in cases]
-    return ", ".join(marked)
-
-
-def bundle_parser(networks: Path | None) -> ConfigParser:
-    """inference.yaml, with the pair of a training where one is given."""
+def bundle_parser(networks: Path) -> ConfigParser:
+    """inference.yaml, with the pair of a training."""
     parser = ConfigParser()
     parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
     parser["bundle_root"] = str(bundle_root())
-    if networks is not None:
-        parser["checkpoint"] = str(networks / "model.pt")
-        parser["coarse_checkpoint"] = str(networks / "coarse" / "model.pt")
+    parser["checkpoint"] = str(networks / "model.pt")
+    parser["coarse_checkpoint"] = str(networks / "coarse" / "model.pt")
     return parser
 
 
@@ -240,32 +219,26 @@ def main() -> None:
     """Search and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument(
-        "--networks", type=Path, metavar="FOLDER", help="of liverseg train; the bundle's if none"
+        "--networks", type=Path, metavar="CV", required=True, help="of benchmarks.cross_validation"
     )
-    arguments.add_argument("--data-list", type=Path, default=ROOT / "data_lists" / "btcv.json")
-    arguments.add_argument("--section", choices=("training", "validation"), default="training")
-    arguments.add_argument("--cases", type=int, default=4, help="of the section")
+    arguments.add_argument("--folds", type=int, nargs="+", choices=FOLDS, default=list(FOLDS))
     arguments.add_argument("--sweeps", type=int, default=1, help="over all parameters")
     args = arguments.parse_args()
-    parser = bundle_parser(args.networks)
+    parsers = {fold: bundle_parser(args.networks / f"fold{fold}") for fold in args.folds}
+    parser = parsers[args.folds[0]]
     start = Choice(parser.get_parsed_content("crf"), float(parser["tau"][0]))
-    known, score = seen(args.networks, args.data_list), remembering(parser["window"])
-    cases = list(read_cases(parser, args.data_list, args.section, args.cases))
-    print(f"searched on {said(cases, known)}", flush=True)
+    score = remembering(parser["window"])
+    cases = [case for fold, one in parsers.items() for case in read_cases(one, list_of(fold))]
+    print(f"searched on {', '.join(case.name for case in cases)}", flush=True)
     best = start
     for name, found, best in search(cases, start, score, args.sweeps):
         print(f"{name:<18}{best.value(name):>8g}   mean score {found:.2f}", flush=True)
     print("\nfor inference.yaml:")
     for name, value in (*asdict(best.parameters).items(), ("tau, each branch", best.tau)):
         print(f"  {name}: {value:g}")
-    print(f"\nthe same cases, which chose\n{table(cases, [best] * len(cases), score)}", flush=True)
-    if args.section == "validation" and len(cases) > 1:
-        by_others = chosen_by_others(cases, start, score, args.sweeps)
-        print(f"\neach with what the other cases chose\n{table(cases, by_others, score)}")
-    if args.section == "training":
-        others = list(read_cases(parser, args.data_list, "validation", args.cases))
-        print(f"\nwhich chose nothing: {said(others, known)}")
-        print(table(others, [best] * len(others), score))
+    print(f"\nthe same scans, which chose\n{table(cases, [best] * len(cases), score)}", flush=True)
+    by_others = chosen_by_others(cases, start, score, args.sweeps)
+    print(f"\neach with what the other scans chose\n{table(cases, by_others, score)}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
-import itertools
+import hashlib
 import json
 import os
 import statistics
@@ -36,12 +36,13 @@ from monai.transforms import Compose, Transform
 from benchmarks.cross_validation import DATA, FOLDS, guided_list, list_of, score
 from liverseg.bundle_files import bundle_root
 from liverseg.heads import LiverHeads
+from liverseg.inferer import autocast, has_fast_bfloat16
 from liverseg.metrics import Scores
 from liverseg.tables import aligned
 
 TRIALS = Path(__file__).with_suffix(".yaml")
 TRAINING = bundle_root() / "configs" / "train.yaml"
-READING = {"spacing_mm", "window", "liver_labels", "other_labels"}  # what load_steps depend on
+READING = ("spacing_mm", "window", "liver_labels", "other_labels")  # what load_steps depend on
 PARTS = {"training", "scoring", "both", "trained"}
 EPOCHS = 8
 
@@ -85,36 +86,42 @@ def read_trials(path: Path = TRIALS) -> list[Trial]:
 
 
 class Averaged(torch.nn.Module):
-    """The mean of what several networks answer, each on the image as it is and mirrored.
+    """The mean of what several networks answer, each on the image and on mirrored ones.
 
     Args:
         network: as the bundle defines it.
         checkpoints: weights for it, one or more.
-        axes: of the image, R, A, S being 2, 3, 4, that all combinations are mirrored along.
+        device: where it computes.
+        flips: for each answer the axes that the image is mirrored along: 2, 3, 4 are R, A, S.
     """
 
     def __init__(
-        self, network: torch.nn.Module, checkpoints: Sequence[str], axes: Sequence[int] = ()
+        self,
+        network: torch.nn.Module,
+        checkpoints: Sequence[str],
+        device: torch.device,
+        flips: Sequence[Sequence[int]] = ((),),
     ) -> None:
         super().__init__()
         members = []
         for checkpoint in checkpoints:
             member = copy.deepcopy(network).eval()
             member.load_state_dict(torch.load(checkpoint, weights_only=True))
-            members.append(LiverHeads(member))
+            members.append(LiverHeads(member).to(device))
         self.members = torch.nn.ModuleList(members)
         self.halo, self.stride = members[0].halo, members[0].stride
         self.in_channels = members[0].in_channels
-        self.flips = [
-            flip for count in range(len(axes) + 1) for flip in itertools.combinations(axes, count)
-        ]
+        self.flips = tuple(map(tuple, flips))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(B, C, X, Y, Z) to (B, heads, X, Y, Z), logits of liver minus the rest."""
-        answers = [
-            member(image.flip(flip)).flip(flip) for member in self.members for flip in self.flips
-        ]
-        return torch.stack(answers).mean(dim=0)
+        with autocast(image.device, has_fast_bfloat16(image.device)):
+            answers = [
+                member(image.flip(flip)).flip(flip)
+                for member in self.members
+                for flip in self.flips
+            ]
+        return torch.stack(answers).float().mean(dim=0)
 
 
 class Remembered(Transform):
@@ -147,24 +154,31 @@ def remembering(changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Changes to train.yaml with which the reading of scans is done once for all trials."""
     parser = ConfigParser()
     parser.read_config(str(TRAINING))
-    reading = {key: value for key, value in changes.items() if key in READING}
-    name = "_".join(str(value) for value in reading.values()) or "as_in_train.yaml"
+    read = {key: changes.get(key, parser[key]) for key in (*READING, "load_steps")}
+    name = hashlib.sha256(json.dumps([read, str(DATA)]).encode()).hexdigest()[:16]
     step = {
         "_target_": "benchmarks.trials.Remembered",
         "steps": "@read_steps",
-        "folder": str(folder / "".join(letter if letter.isalnum() else "_" for letter in name)),
+        "folder": str(folder / name),
     }
     return {**changes, "read_steps": parser["load_steps"], "load_steps": [step]}
 
 
-def filled(changes: Mapping[str, Any], networks: Path, fold: int) -> dict[str, Any]:
-    """Changes with the folder of the cross-validation and the fold's number in their texts."""
-    text = json.dumps(changes).replace("{networks}", str(networks)).replace("{fold}", str(fold))
+def filled(changes: Mapping[str, Any], networks: Path, output: Path, fold: int) -> dict[str, Any]:
+    """Changes with the two folders and the fold's number in their texts."""
+    text = json.dumps(changes)
+    for name, value in (("networks", networks), ("trials", output), ("fold", fold)):
+        text = text.replace(f"{{{name}}}", str(value))
     return dict(json.loads(text))
 
 
 def train(trial: Trial, fold: int, networks: Path, output: Path, epochs: int, threads: int) -> None:
-    """Train the fine network, by MONAI's own run of train.yaml with the trial's overlay."""
+    """Train the fine network, by MONAI's own run of train.yaml with the trial's overlay.
+
+    Raises:
+        ValueError: the folder has a training of another overlay.
+        CalledProcessError: the training failed; its messages lie beside it.
+    """
     folder = trial.folder(output, fold)
     folder.mkdir(parents=True, exist_ok=True)
     overlay = folder / "overlay.yaml"
@@ -172,10 +186,15 @@ def train(trial: Trial, fold: int, networks: Path, output: Path, epochs: int, th
         "max_epochs": epochs,
         "coarse_checkpoint": coarse_of(networks, fold),
         "show_progress": False,
-        **filled(trial.training, networks, fold),
+        **filled(trial.training, networks, output, fold),
     }
     changes = remembering(changes, output / "read")
-    overlay.write_text(yaml.safe_dump(changes), encoding="utf-8")
+    text = yaml.safe_dump(changes)
+    if overlay.is_file() and overlay.read_text(encoding="utf-8") != text:
+        raise ValueError(
+            f"{folder} has a training with another overlay: remove it, or write elsewhere"
+        )
+    overlay.write_text(text, encoding="utf-8")
     configs = [str(TRAINING), str(overlay)]
     folders = {
         "LIVERSEG_DATA": str(DATA),
@@ -201,7 +220,7 @@ def score_trial(trial: Trial, fold: int, networks: Path, output: Path) -> dict[s
     changes = {"coarse_checkpoint": coarse_of(networks, fold), **trial.scoring}
     if trial.trained is not None:
         changes["checkpoint"] = trial.trained
-    return score(fold, trial.folder(output, fold), changes=filled(changes, networks, fold))
+    return score(fold, trial.folder(output, fold), changes=filled(changes, networks, output, fold))
 
 
 def steps_of(folder: Path) -> int:
@@ -260,22 +279,27 @@ def main() -> None:
     if arguments.networks is None or arguments.output is None:
         parser.error("trials train for hours: they want --networks FOLDER and --output FOLDER")
     networks, output = arguments.networks.absolute(), arguments.output.absolute()
-    threads = max(1, len(os.sched_getaffinity(0)) // arguments.jobs)
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        ended = [
-            pool.submit(train, trial, fold, networks, output, arguments.epochs, threads)
-            for trial in trials
-            for fold in arguments.folds
-            if trial.trained is None
-        ]
-        for future in ended:
-            future.result()
+    epochs, threads = arguments.epochs, max(1, len(os.sched_getaffinity(0)) // arguments.jobs)
+    pool = ThreadPoolExecutor(arguments.jobs)
+    trained = {
+        (trial, fold): pool.submit(train, trials[trial], fold, networks, output, epochs, threads)
+        for trial in range(len(trials))
+        for fold in arguments.folds
+        if trials[trial].trained is None
+    }
     head = ["trial", "steps", "dice", "worst", "asd_mm", "nsd_2mm"]
     lines = [[*head, *(f"fold {fold}" for fold in arguments.folds)]]
-    for trial in trials:
-        scored = {fold: score_trial(trial, fold, networks, output) for fold in arguments.folds}
-        steps = steps_of(trial.folder(output, arguments.folds[0]))
-        lines.append(row(trial, steps, scored))
+    for number, trial in enumerate(trials):
+        try:
+            for fold in arguments.folds:
+                if trial.trained is None:
+                    trained[number, fold].result()
+            scored = {fold: score_trial(trial, fold, networks, output) for fold in arguments.folds}
+        except (ValueError, OSError, subprocess.CalledProcessError) as error:
+            print(f"{trial.name}: {error}", file=sys.stderr, flush=True)
+            continue
+        lines.append(row(trial, steps_of(trial.folder(output, arguments.folds[0])), scored))
+        print("  ".join(lines[-1]), file=sys.stderr, flush=True)
     print(aligned(lines), flush=True)
 
 

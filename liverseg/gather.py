@@ -40,6 +40,7 @@ class Delivery:
         junk: how many other files each folder holds; an input that is such a file counts itself.
         refused: files and folders that cannot be looked into, and why.
         packed: how its files come to their places; None for what lies on the disk.
+        names_deep: whether an archive that is not unpacked has been named among the refused.
     """
 
     dicom: dict[Path, None] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Delivery:
     junk: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
     refused: list[tuple[Path, ScanRejected]] = field(default_factory=list)
     packed: Packed | None = None
+    names_deep: bool = False
 
 
 class Gathered:
@@ -214,10 +216,10 @@ def _is_outer(path: Path, delivery: Delivery) -> bool:
 
 
 def _refuse_deep(path: Path, delivery: Delivery) -> bool:
-    """Name an archive that is not unpacked; of a folder the first only: False for the others."""
-    named = {other.parent for other, error in delivery.refused if error.detail == TOO_DEEP}
-    if path.parent in named:
+    """Name an archive that is not unpacked; of a delivery the first only: False for the others."""
+    if delivery.names_deep:
         return False
+    delivery.names_deep = True
     delivery.refused.append((path, ScanRejected("NOT_CT", TOO_DEEP)))
     return True
 

@@ -127,6 +127,10 @@ SERIES: dict[str, Case] = {
         ),
         *(EXACT, between()),
     ),
+    "every second slice computed in a second round, overlapping": case(
+        d.each(SliceThickness="5", ContentTime=lambda index: f"120{index % 2}{index:02d}"),
+        start=long_scan(),
+    ),
     "every second slice in a second pass, slice by slice": case(
         d.each(ContentTime=lambda index: f"120{index % 2}{index:02d}"), start=long_scan()
     ),
@@ -197,6 +201,17 @@ SERIES: dict[str, Case] = {
             ImagePositionPatient=[0, 0, 30],
             ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
         )
+    ),
+    "slices at an end that are called projections": case(
+        d.each(
+            ImageType=lambda index: [
+                "DERIVED",
+                "SECONDARY",
+                "AXIAL",
+                "MIP" if index >= COUNT - 8 else "MPR",
+            ]
+        ),
+        "PROJECTION",
     ),
     "thin slices for a projection": case(d.each(SeriesDescription="1.0 B30 fuer MIP")),
     "a page of another matrix without a place": case(

@@ -1,10 +1,8 @@
-"""The search of the CRF's parameters: what it keeps, what it has not seen, what it says."""
+"""The search of the CRF's parameters: what it keeps, and what it says."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +14,7 @@ from benchmarks.crf_search import (
     Choice,
     chosen_by_others,
     remembering,
-    said,
     search,
-    seen,
     table,
 )
 from liverseg.crf import CrfParameters
@@ -97,13 +93,3 @@ def test_a_mask_that_vanishes_leaves_its_distances_undefined() -> None:
     lines = table([blank], [START], remembering((-125.0, 275.0))).splitlines()
     assert lines[1].split()[:3] == ["dice", "1.000", "0.000"]
     assert lines[3].split()[:3] == ["asd_mm", "nan", "nan"]
-
-
-def test_cases_that_a_network_was_trained_on_are_named(tmp_path: Path) -> None:
-    listed = {"training": [{"image": "btcv/a"}], "validation": [{"image": "btcv/b"}]}
-    (tmp_path / "list.json").write_text(json.dumps(listed))
-    known = seen(tmp_path, tmp_path / "list.json")
-    assert said([case("a"), case("b")], known) == "a (in-sample), b"
-    shipped = seen(None, tmp_path / "list.json")
-    assert len(shipped) == 15
-    assert "btcv_0005_ct.nii.gz" in shipped

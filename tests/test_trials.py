@@ -15,8 +15,11 @@ from benchmarks import trials
 from benchmarks.trials import Averaged, Remembered, Trial, chosen, filled, read_trials, row
 from liverseg.bundle_files import bundle_root
 from liverseg.dsn import DSN
+from liverseg.heads import LiverHeads
+from liverseg.inferer import autocast, has_fast_bfloat16
 from liverseg.metrics import scores
 
+CPU = torch.device("cpu")
 CONFIGS = bundle_root() / "configs"
 
 
@@ -43,17 +46,34 @@ def test_a_trial_changes_what_there_is(trial: Trial, tmp_path: Path) -> None:
             for part in key.split("#"):
                 before = before[int(part) if isinstance(before, list) else part]
             assert changed[key] == value != before
-    for network in ("network_def",):  # both sides build the same network
-        both = [parser_of(CONFIGS / name) for name in ("train.yaml", "inference.yaml")]
-        for parser, changes in zip(both, (trial.training, trial.scoring), strict=True):
-            for key, value in changes.items():
-                if key.startswith((network, "spacing_mm", "factor", "window")):
-                    parser[key] = value
-        states = [parser.get_parsed_content(network).state_dict() for parser in both]
-        shapes = [{name: value.shape for name, value in state.items()} for state in states]
-        assert shapes[0] == shapes[1]
-        assert both[0]["spacing_mm"] == both[1]["spacing_mm"]
-        assert both[0]["factor"] == both[1]["factor"]
+    both = [parser_of(CONFIGS / name) for name in ("train.yaml", "inference.yaml")]
+    for parser, changes in zip(both, (trial.training, trial.scoring), strict=True):
+        parser["device"] = torch.device("cpu")
+        for key, value in changes.items():
+            if not key.startswith("initial_"):
+                parser[key] = value
+    networks = [parser.get_parsed_content("network_def") for parser in both]
+    shapes = [
+        {name: value.shape for name, value in network.state_dict().items()} for network in networks
+    ]
+    assert shapes[0] == shapes[1]  # both sides build the same network
+    assert both[0]["spacing_mm"] == both[1]["spacing_mm"]
+    assert both[0]["factor"] == both[1]["factor"]
+    # A step of the training.
+    network = both[0].get_parsed_content("module")
+    optimizer, loss = (both[0].get_parsed_content(name) for name in ("optimizer", "loss"))
+    liver = torch.zeros(1, 16, 16, 16, dtype=torch.long)
+    liver[:, 4:12, 4:12, 4:12] = 1
+    answers = network.train()(torch.rand(1, 2, 16, 16, 16))
+    target = torch.nn.functional.one_hot(liver, answers[0].shape[1]).movedim(-1, 1).float()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    loss(answers, target).backward()
+    optimizer.step()
+    moved = [
+        bool((old != new).any()) for old, new in zip(before, network.parameters(), strict=True)
+    ]
+    assert any(moved)
+    assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
 
 
 def test_parts_with_other_names_are_refused(tmp_path: Path) -> None:
@@ -69,10 +89,10 @@ def test_an_unknown_trial_is_named() -> None:
 
 
 def test_places_for_folder_and_fold_are_filled() -> None:
-    changes = {"initial_checkpoint": "{networks}/fold{fold}/model.pt", "seed": 1}
-    assert filled(changes, Path("/cv"), 3) == {
+    changes = {"initial_checkpoint": "{networks}/fold{fold}/model.pt", "extra": ["{trials}/a", 1]}
+    assert filled(changes, Path("/cv"), Path("/out"), 3) == {
         "initial_checkpoint": "/cv/fold3/model.pt",
-        "seed": 1,
+        "extra": ["/out/a", 1],
     }
 
 
@@ -98,6 +118,35 @@ def test_a_trial_runs_the_bundles_training_with_its_overlay(
     assert written["coarse_checkpoint"] == str(tmp_path / "cv/fold2/coarse/model.pt")
 
 
+def test_a_training_of_another_overlay_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials.subprocess, "run", lambda command, **kwargs: None)
+    for _ in range(2):
+        trials.train(Trial("one", {"seed": 3}), 2, tmp_path, tmp_path, epochs=8, threads=2)
+    with pytest.raises(ValueError, match="should have one overlay"):
+        trials.train(Trial("one", {"seed": 4}), 2, tmp_path, tmp_path, epochs=8, threads=2)
+
+
+def test_a_trial_that_fails_does_not_take_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(trial: Trial, *_: object) -> None:
+        if trial.name == "another seed":
+            raise ValueError("it fails")
+
+    eye = np.zeros((8, 8, 8), bool)
+    eye[2:6, 2:6, 2:6] = True
+    monkeypatch.setattr(trials, "train", fail)
+    monkeypatch.setattr(trials, "score", lambda *_, **__: {"scan": scores(eye, eye, np.eye(4))})
+    words = ["trials", "another seed", "1 mm", "--networks", "a", "--output", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    trials.main()
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["trial", "1"]
+    assert "another seed: it fails" in err
+
+
 def test_a_row_has_the_means_of_all_scans_and_of_each_fold(tmp_path: Path) -> None:
     mask = np.zeros((8, 8, 8), bool)
     mask[2:6, 2:6, 2:6] = True
@@ -120,26 +169,28 @@ def test_steps_are_those_of_the_log(tmp_path: Path) -> None:
 
 def test_averaged_is_the_mean_over_networks_and_mirrorings(tmp_path: Path) -> None:
     network = DSN(in_channels=2, channels=[2] * 6, kernel_sizes=[[3, 3, 3]] * 6, skips=True)
-    paths = []
+    image, answers, paths = torch.rand(1, 2, 16, 16, 16), [], []
+    turned = torch.empty(0)
     for seed in range(2):
         torch.manual_seed(seed)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
         paths.append(str(tmp_path / f"{seed}.pt"))
         torch.save(network.state_dict(), paths[-1])
-    image = torch.rand(1, 2, 16, 16, 16)
+        with torch.no_grad(), autocast(CPU, has_fast_bfloat16(CPU)):
+            answers.append(LiverHeads(network.eval())(image).float())
+            if seed == 0:
+                turned = LiverHeads(network)(image.flip(2, 4)).flip(2, 4).float()
+    for parameter in network.parameters():  # what it is given is not what it answers with
+        torch.nn.init.zeros_(parameter)
+    one, other = answers
     with torch.no_grad():
-        one, other = (Averaged(network, [path])(image) for path in paths)
-        assert torch.allclose(Averaged(network, paths)(image), (one + other) / 2, atol=1e-5)
-        mirrored = Averaged(network, paths[:1], axes=[2, 4])
-        wanted = torch.stack(
-            [
-                Averaged(network, paths[:1])(image.flip(axes)).flip(axes)
-                for axes in ((), (2,), (4,), (2, 4))
-            ]
-        ).mean(dim=0)
-        assert torch.allclose(mirrored(image), wanted, atol=1e-5)
-        assert not torch.allclose(mirrored(image), one, atol=1e-3)
+        assert torch.allclose(Averaged(network, paths[:1], CPU)(image), one, atol=1e-5)
+        assert torch.allclose(Averaged(network, paths, CPU)(image), (one + other) / 2, atol=1e-5)
+        mirrored = Averaged(network, paths[:1], CPU, flips=[[], [2, 4]])
+        assert torch.allclose(mirrored(image), (one + turned) / 2, atol=1e-5)
+    assert not torch.allclose(one, other, atol=1e-3)
+    assert not torch.allclose(one, turned, atol=1e-3)
     assert (mirrored.halo, mirrored.stride, mirrored.in_channels) == (network.halo, 4, 2)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from liverseg.dicom.duplicates import without_duplicates, without_resent
 from liverseg.dicom.geometry import (
     ORIENTATION_TOLERANCE,
+    SAME_POSITION_MM,
     heights_mm,
     require_even_gaps,
     require_position,
@@ -37,15 +38,6 @@ from liverseg.sizes import Sizes
 
 SPACING_TOLERANCE = 1e-3  # relative, between the pixel spacings of one series
 ORIENTATION_DIGITS = 3  # decimals that tell one orientation from another
-# Images that are sent under a series and are no slices of it: which, one, several.
-NO_SLICES: tuple[tuple[Callable[[Slice], bool], str, str], ...] = (
-    (
-        is_page,
-        "image in colour or without a place was",
-        "images in colour or without a place were",
-    ),
-    (is_projection, "projection was", "projections were"),
-)
 MAX_EXCESS_BYTES = 4096  # of native pixel data beyond the matrix, and less than the matrix again
 
 
@@ -72,9 +64,8 @@ def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes) -> list[Judged
     """
     notes: list[str] = []
     try:
-        scan = _without_localizers(slices, notes)
-        for excluded, one, several in NO_SLICES:
-            scan = _without(excluded, scan, notes, (one, several))
+        scan = _without_pages(_without_localizers(slices, notes), notes)
+        scan = _without_projections(scan, notes)
         _require_images(scan)
         _require_pixels(scan)
         scan, copies = without_duplicates(scan)
@@ -158,17 +149,43 @@ def _without_localizers(slices: Sequence[Slice], notes: list[str]) -> list[Slice
     return kept
 
 
-def _without(
-    excluded: Callable[[Slice], bool],
-    slices: Sequence[Slice],
-    notes: list[str],
-    names: tuple[str, str],
-) -> list[Slice]:
-    """The slices without other images that were sent with them, when enough slices remain."""
-    kept = [item for item in slices if not excluded(item)]
+def _without_pages(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
+    """The slices without pages that were sent with them, when enough slices remain."""
+    kept = [item for item in slices if not is_page(item)]
     if len(kept) == len(slices) or len(kept) < MIN_SLICES:
         return list(slices)
-    notes.append(counted(len(slices) - len(kept), *names) + " left out")
+    notes.append(
+        counted(len(slices) - len(kept), "image that is no slice", "images that are no slices")
+        + " left out (in colour, or without a place)"
+    )
+    return kept
+
+
+def _without_projections(slices: Sequence[Slice], notes: list[str]) -> list[Slice]:
+    """The slices without a few projections that were sent with them, which are no part of them.
+
+    What lies beyond the others may be a part of the scan that is called a projection.
+    """
+    kept = [item for item in slices if not is_projection(item)]
+    projections = [item for item in slices if is_projection(item)]
+    if not projections or len(kept) < max(MIN_SLICES, len(projections)):
+        return list(slices)
+    if any(item.position is None or item.orientation is None for item in kept):
+        return list(slices)
+    normal = np.array(kept[0].orientation)
+    beside = [
+        item
+        for item in projections
+        if item.position is not None
+        and item.orientation is not None
+        and _near(np.array([item.orientation]), normal, 1)[0]
+    ]
+    heights = heights_mm([*kept, *beside])
+    inside, others = heights[: len(kept)], heights[len(kept) :]
+    beyond = np.clip(others, inside.min(), inside.max()) - others
+    if (np.abs(beyond) > SAME_POSITION_MM).any():
+        return list(slices)
+    notes.append(counted(len(projections), "projection was", "projections were") + " left out")
     return kept
 
 

@@ -35,9 +35,14 @@ def turn_by_turn(slices: Sequence[Slice], places: Sequence[int]) -> list[list[Sl
     """The slices as volumes that lie between one another and follow one another in time; or [].
 
     Phases whose tables stopped a part of a step apart: of two every second slice belongs to the
-    first, and all of those were taken before all of the others.
+    first, and all of those were taken before all of the others. Images that are numbered one after
+    the other are one volume, whatever their times.
     """
     ranked = [item for _, item in sorted(zip(places, slices, strict=True), key=lambda one: one[0])]
+    numbers = [item.instance for item in ranked if item.instance is not None]
+    steps = {(after > before) - (after < before) for before, after in pairwise(numbers)}
+    if len(numbers) == len(ranked) and steps in ({1}, {-1}):
+        return []
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
         for count in range(2, MOST_BETWEEN + 1):
             turns = [ranked[first::count] for first in range(count)]

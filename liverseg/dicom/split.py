@@ -91,7 +91,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     most = int(np.bincount(places).max())
     if most == 1:
         turns = turn_by_turn(slices, places.tolist())
-        return turns if turns and not _is_contiguous(slices) else [list(slices)]
+        if not turns or _is_contiguous(slices):
+            return [list(slices)]
+        return [part for turn in turns for part in parts_of(turn)]
     for index in range(len(PART_KEYWORDS)):
         by_value = _by_value(slices, index)
         volumes = [group for group in by_value if _is_single(group)]
