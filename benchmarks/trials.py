@@ -192,7 +192,7 @@ def train(trial: Trial, fold: int, networks: Path, output: Path, epochs: int, th
     text = yaml.safe_dump(changes)
     if overlay.is_file() and overlay.read_text(encoding="utf-8") != text:
         raise ValueError(
-            f"{folder} has a training with another overlay: remove it, or write elsewhere"
+            f"a training should have one overlay; {folder} has another: remove that first"
         )
     overlay.write_text(text, encoding="utf-8")
     configs = [str(TRAINING), str(overlay)]
