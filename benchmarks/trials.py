@@ -124,6 +124,28 @@ class Averaged(torch.nn.Module):
         return torch.stack(answers).float().mean(dim=0)
 
 
+class Summed(torch.nn.Module):
+    """A weighted sum of losses of (B, C, X, Y, Z) logits and targets.
+
+    Args:
+        losses: each of logits and target.
+        weights: one for each.
+    """
+
+    def __init__(self, losses: Sequence[torch.nn.Module], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.losses = torch.nn.ModuleList(losses)
+        self.weights = tuple(weights)
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """A scalar."""
+        values = [
+            weight * loss(logits.float(), target)
+            for weight, loss in zip(self.weights, self.losses, strict=True)
+        ]
+        return torch.stack(values).sum()
+
+
 class Remembered(Transform):
     """Steps that are done once a scan, for all programs: reading is a third of a trial.
 
@@ -295,7 +317,7 @@ def main() -> None:
                 if trial.trained is None:
                     trained[number, fold].result()
             scored = {fold: score_trial(trial, fold, networks, output) for fold in arguments.folds}
-        except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        except (ValueError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
             print(f"{trial.name}: {error}", file=sys.stderr, flush=True)
             continue
         lines.append(row(trial, steps_of(trial.folder(output, arguments.folds[0])), scored))

@@ -62,6 +62,7 @@ def test_a_trial_changes_what_there_is(trial: Trial, tmp_path: Path) -> None:
     # A step of the training.
     network = both[0].get_parsed_content("module")
     optimizer, loss = (both[0].get_parsed_content(name) for name in ("optimizer", "loss"))
+    assert isinstance(loss.loss, torch.nn.Module)  # which the log listens to
     liver = torch.zeros(1, 16, 16, 16, dtype=torch.long)
     liver[:, 4:12, 4:12, 4:12] = 1
     answers = network.train()(torch.rand(1, 2, 16, 16, 16))
