@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 # Experiments, which take long and say more than a table of times, are asked for by name.
-EXPERIMENTS := ablation ablation_page crf_search
+EXPERIMENTS := ablation ablation_page crf_search trials
 ALL := $(patsubst %.py,%,$(notdir $(wildcard benchmarks/[a-z]*.py)))
 BENCHMARKS := $(filter-out $(EXPERIMENTS),$(ALL))
 
