@@ -281,7 +281,7 @@ def chosen(names: Sequence[str]) -> list[Trial]:
 
 
 def main() -> None:
-    """Train, score and print."""
+    """Train, score and print; exits with 1 where a trial failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trials", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--networks", type=Path, help="folder of benchmarks.cross_validation")
@@ -323,6 +323,8 @@ def main() -> None:
         lines.append(row(trial, steps_of(trial.folder(output, arguments.folds[0])), scored))
         print("  ".join(lines[-1]), file=sys.stderr, flush=True)
     print(aligned(lines), flush=True)
+    if len(lines) <= len(trials):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

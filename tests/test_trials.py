@@ -142,7 +142,8 @@ def test_a_trial_that_fails_does_not_take_the_others_with_it(
     monkeypatch.setattr(trials, "score", lambda *_, **__: {"scan": scores(eye, eye, np.eye(4))})
     words = ["trials", "another seed", "1 mm", "--networks", "a", "--output", str(tmp_path)]
     monkeypatch.setattr("sys.argv", words)
-    trials.main()
+    with pytest.raises(SystemExit, match="1"):
+        trials.main()
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()] == ["trial", "1"]
     assert "another seed: it fails" in err
