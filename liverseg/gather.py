@@ -25,7 +25,7 @@ HEAD_BYTES = 512  # enough for every magic number
 MAX_NESTED = 1000  # archives within one archive: each costs time, even one that is refused
 EMPTY = "an archive with nothing in it"
 TOO_DEEP = UNPACK_FIRST.format(
-    f"an archive in an archive that lies in another one, or beyond the {MAX_NESTED} of one"
+    f"an archive within two others, or one of more than {MAX_NESTED} in another"
 )
 UNREADABLE = "a folder or a file that the operating system does not let us read"
 

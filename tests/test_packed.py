@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,17 @@ def test_a_scan_is_unpacked_when_it_is_read_and_removed_again(small_dicom: Path,
             assert unpacked_files(private) == []
             np.testing.assert_array_equal(read_scan(scan).image, small_ct()[0])
         assert unpacked_files(private) == []
+
+
+@pytest.mark.parametrize("too_deep", [w.zip_too_deep, w.gzip_in_zip_in_zip])
+def test_what_is_too_deep_to_be_unpacked_is_named_once(
+    small_dicom: Path, too_deep: Callable[[Path], None]
+) -> None:
+    too_deep(small_dicom)
+    with found_scans([small_dicom]) as scans:
+        named = [scan.reason for scan in scans if scan.reason.endswith("unpack it first")]
+    assert len(named) == 1
+    assert named[0].startswith("an archive within two others")
 
 
 def test_two_scans_of_one_archive_are_read_apart(tmp_path: Path) -> None:
