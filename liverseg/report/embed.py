@@ -13,10 +13,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from isal import igzip
 from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
+from liverseg.gzipped import gzipped
 from liverseg.report.areas import largest_sections
 from liverseg.report.qc import bounding_box
 
@@ -258,5 +258,4 @@ def _nifti(
     header["scl_slope"], header["scl_inter"] = slope, intercept
     header["vox_offset"] = NIFTI_DATA_OFFSET
     head = header.binaryblock + bytes(NIFTI_DATA_OFFSET - len(header.binaryblock))
-    packed: bytes = igzip.compress(head + values.tobytes(order="F"), GZIP_LEVEL, mtime=0)
-    return packed
+    return gzipped(head + values.tobytes(order="F"), GZIP_LEVEL)
