@@ -85,7 +85,7 @@ def read_nifti_header(path: Path, sizes: Sizes = ORDINARY_SIZES) -> NiftiHeader:
 
 
 def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], Notes]:
-    """The sform, else the qform; a note when both are given and differ."""
+    """The sform, else the qform, also where the sform is void; a note when both differ."""
     if header["pixdim"][0] == 0:
         header["pixdim"][0] = 1  # nifti1.h: "if qfac is 0, take it as 1"
     try:
@@ -93,6 +93,9 @@ def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float6
     except (HeaderDataError, ValueError) as error:
         raise ScanRejected("BAD_NIFTI", "the quaternion and qfac should be a rotation") from error
     affines = np.array([matrix for matrix, _ in given], dtype=np.float64)
+    notes: Notes = ()
+    if len(affines) > 1 and not affines[0][:3, :3].any():
+        affines, notes = affines[1:], ("the sform is void; the qform was used",)
     finite = bool(np.isfinite(affines).all())
     volumes = np.linalg.det(affines[:, :3, :3]) if finite else np.zeros(len(affines))
     if abs(volumes[0]) < MIN_VOXEL_MM3:
@@ -101,8 +104,9 @@ def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float6
         raise ScanRejected("BAD_NIFTI", "qform and sform should agree; one mirrors the other")
     corners = np.stack(np.meshgrid(*([0, size - 1] for size in shape), [1]), axis=-1)
     apart = np.linalg.norm((corners @ (affines[0] - affines[-1]).T)[..., :3], axis=-1)
-    differ = apart.max() > FORMS_APART_MM
-    return affines[0], ("qform and sform differ; sform was used",) if differ else ()
+    if apart.max() > FORMS_APART_MM:
+        notes = ("qform and sform differ; sform was used",)
+    return affines[0], notes
 
 
 def _triple(values: NDArray[np.float64]) -> str:

@@ -123,6 +123,17 @@ def test_a_qform_alone_is_read_and_no_handedness_is_the_usual_one(tmp_path: Path
     np.testing.assert_allclose(read.affine, right, atol=1e-6)
 
 
+def test_a_void_sform_gives_way_to_the_qform(tmp_path: Path) -> None:
+    def change(header: Any) -> None:
+        header.set_qform(AFFINE, 1)
+        for row in ("srow_x", "srow_y", "srow_z"):
+            header[row] = 0
+
+    _, affine, notes = read_nifti(write_nifti(tmp_path / "ct.nii", small_ct()[0], change))
+    np.testing.assert_allclose(affine, AFFINE, atol=1e-6)
+    assert notes == ("the sform is void; the qform was used",)
+
+
 def test_a_qform_that_differs_from_the_sform_is_noted(tmp_path: Path) -> None:
     def change(header: Any) -> None:
         header.set_qform(AFFINE, 1)
