@@ -140,8 +140,7 @@ def _header(path: Path) -> tuple[Any, int, bool]:
     if size is None:
         raise ScanRejected("BAD_NIFTI", "the file has a NIfTI's name but not its header")
     try:
-        header_class: Any = HEADER_SIZES[size]
-        return header_class(head[:size], check=False), file_bytes, packed
+        return cast(Any, HEADER_SIZES[size])(head[:size], check=False), file_bytes, packed
     except (WrapStructError, HeaderDataError) as error:
         raise ScanRejected("BAD_NIFTI", "the header cannot be parsed") from error
 
@@ -262,10 +261,8 @@ def _require_hu(image: NDArray[np.int16]) -> None:
             f"HU should go below 0, as fat and air do; got {image.min()} to {image.max()}",
         )
     counts = counted(some_slices(image))
-    for is_off, where, what in (
-        (is_off_by_1024, "1024", "added"),
-        (is_1024_low, "-1024", "subtracted"),
-    ):
+    shifts = ((is_off_by_1024, "1024", "added"), (is_1024_low, "-1024", "subtracted"))
+    for is_off, where, what in shifts:
         if is_off(counts):
             raise ScanRejected(
                 "HU_IMPLAUSIBLE",
