@@ -178,6 +178,8 @@ def _mask(
     if ends is not None:
         scan_to_grid = np.linalg.inv(grid.affine) @ affine
         box = reachable_box(ends, scan_to_grid, shape)
+        if any(low == high for low, high in box):
+            return mask
         columns, rows = slice(*box[0]), slice(*box[1])
         values_of = resampler(logit, scan_to_grid, box, is_sheared(affine))
         for start in range(*box[2], SLICES_AT_ONCE):

@@ -177,3 +177,15 @@ def test_grid_on_a_gpu_is_that_of_the_cpu(tilt: float) -> None:
     torch.testing.assert_close(got.cpu(), wanted, atol=1e-5, rtol=1e-5)
     on_gpu = to_scan_grid(got - 0.5, grid, scan)
     assert (on_gpu != to_scan_grid(wanted - 0.5, grid, scan)).mean() < 1e-4
+
+
+def test_slices_beyond_the_liver_have_none_wherever_they_lie() -> None:
+    logit = torch.full((20, 20, 20), -5.0)
+    logit[8:12, 8:12, 8:12] = 5
+    heights = np.array([0.0, 1.0, 2.5, 9.0, 10.0, 15.0, 19.0])
+    step = (heights[-1] - heights[0]) / (len(heights) - 1)
+    scan = Grid((20, 20, len(heights)), np.diag([1.0, 1.0, step, 1.0]))
+    mask = to_scan_grid(logit, Grid((20, 20, 20), np.eye(4)), scan, positions=heights / step)
+    assert (mask.sum(axis=(0, 1)) > 0).tolist() == [False, False, False, True, True, False, False]
+    apart = Grid((20, 20, 3), np.diag([1.0, 1.0, 1.0, 1.0]))
+    assert not to_scan_grid(logit, Grid((20, 20, 20), np.eye(4)), apart).any()

@@ -12,7 +12,7 @@ import pytest
 from conftest import edit_slices
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
-from tiny_pipeline import Source
+from tiny_pipeline import Source, tiny_pipeline
 
 from liverseg.batch import run_batch
 from liverseg.case import Segmentation
@@ -93,7 +93,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
         folders.append(root / name)
         write_phantom(folders[-1], heights, tilt)
     output = root / "out"
-    rows = run_batch(folders, output, Segmentation(output, Source()), finding=Finding(True))
+    rows = run_batch(folders, output, Segmentation(output, Source(tiny_pipeline)), finding=Finding(True))
     return {
         name: Done(row, output / "cases" / row.case_id)
         for name, row in zip(PHANTOMS, rows, strict=True)
@@ -170,7 +170,7 @@ def test_uneven_slices_are_flagged_with_the_spacing_of_the_files(done: dict[str,
 def test_uneven_slices_are_refused_by_default(tmp_path: Path) -> None:
     write_phantom(tmp_path / "dicom", uneven_heights())
     output = tmp_path / "out"
-    (row,) = run_batch([tmp_path / "dicom"], output, Segmentation(output, Source()))
+    (row,) = run_batch([tmp_path / "dicom"], output, Segmentation(output, Source(tiny_pipeline)))
     assert (row.status, row.code) == ("rejected", "IRREGULAR_SPACING")
     assert not list(output.glob("cases/*"))
 
