@@ -35,8 +35,8 @@ LIVER = (5,)  # in BTCV
 GRID: Mapping[str, Sequence[float]] = {
     "bilateral_weight": (0.0, 0.5, 1.0, 2.0, 5.0, 10.0),
     "gaussian_weight": (0.0, 0.5, 1.0, 3.0),
-    "bilateral_mm": (5.0, 10.0, 20.0, 40.0),
-    "bilateral_hu": (10.0, 20.0, 40.0),
+    "bilateral_mm": (5.0, 10.0, 20.0, 40.0, 80.0),
+    "bilateral_hu": (5.0, 10.0, 20.0, 40.0),
     "gaussian_mm": (2.0, 4.0, 8.0),
     "tau": (0.0, 0.15, 0.3),
 }

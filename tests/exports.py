@@ -346,8 +346,8 @@ def in_two_files(folder: Path) -> None:
     (folder / "enhanced.dcm").unlink()
 
 
-def enhanced_phases(**elements: Sequence[object]) -> Change:
-    """Two enhanced volumes in one file; an element of the frame's content tells them apart."""
+def enhanced_phases(group: str = "FrameContentSequence", **elements: Sequence[object]) -> Change:
+    """Two enhanced volumes in one file; elements of a group of each frame tell them apart."""
 
     def make(folder: Path) -> None:
         enhanced()(folder)
@@ -358,7 +358,7 @@ def enhanced_phases(**elements: Sequence[object]) -> Change:
             content = Dataset()
             for keyword, values in elements.items():
                 setattr(content, keyword, values[number // len(groups)])
-            item.FrameContentSequence = [content]
+            setattr(item, group, [content])
         whole.PerFrameFunctionalGroupsSequence = twice
         whole.NumberOfFrames = len(twice)
         whole.PixelData = whole.PixelData * 2
@@ -543,6 +543,12 @@ def wrong_length(change: int) -> Change:
         path.write_bytes(content)
 
     return make
+
+
+def classless(dataset: FileDataset, index: int) -> None:
+    """An image in every second file that does not say of what class it is."""
+    if index % 2:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ""
 
 
 def raised(item: Dataset, number: int) -> None:

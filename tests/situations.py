@@ -91,6 +91,7 @@ TREES: dict[str, Case] = {
     "what Windows and macOS leave behind": case(x.leftovers, EXACT, "NOT_CT"),
 }
 
+UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 SERIES: dict[str, Case] = {
     "three phases by number and time": case(
         x.phases(
@@ -155,6 +156,43 @@ SERIES: dict[str, Case] = {
             x.watching(3, AcquisitionNumber=3),
         ),
         *(EXACT, CHANGED, "TOO_FEW_SLICES"),
+    ),
+    "nine images that wait for contrast agent": case(
+        d.both(d.each(AcquisitionNumber=2), x.watching(9, AcquisitionNumber=3)),
+        *(EXACT, "AMBIGUOUS_POSITIONS"),
+    ),
+    "images that wait for contrast agent, by another kernel": case(
+        d.both(d.each(ConvolutionKernel="B30f"), x.watching(3, ConvolutionKernel="B20f")),
+        *(EXACT, "TOO_FEW_SLICES"),
+    ),
+    "another kVp from the middle on": case(
+        d.each(KVP=lambda index: "120" if index < 2 * COUNT else "100"), start=long_scan()
+    ),
+    "no class in every second slice": case(d.edited(x.classless)),
+    "no identifiers, and directions that differ in the sixth decimal": case(
+        d.both(d.each(**dict.fromkeys(UIDS, "")), x.orientation_noise(1e-6))
+    ),
+    "no identifiers, and a spacing that differs in the sixth decimal": case(
+        d.both(
+            d.each(**dict.fromkeys(UIDS, "")),
+            d.each(PixelSpacing=lambda index: ["1.5", "2" if index % 2 else "2.000001"]),
+        )
+    ),
+    "another PatientID in half of the slices, directions that differ": case(
+        d.both(
+            d.each(PatientID=lambda index: "12" if index < COUNT // 2 else "012"),
+            x.orientation_noise(1e-6),
+        ),
+        "AMBIGUOUS_POSITIONS",
+    ),
+    "another PatientID in half of the slices, no frame of reference": case(
+        d.each(
+            PatientID=lambda index: "12" if index < COUNT // 2 else "012", FrameOfReferenceUID=""
+        ),
+        "AMBIGUOUS_POSITIONS",
+    ),
+    "another RescaleType in some slices": case(
+        d.each(RescaleType=lambda index: "Z" if index > 8 else "HU"), "NO_RESCALE"
     ),
     "another PatientID in half of the slices": case(
         d.each(PatientID=lambda index: "12" if index < COUNT // 2 else "012"),
@@ -350,6 +388,18 @@ FRAMES: dict[str, Case] = {
     "two temporal positions in an enhanced CT": case(
         x.enhanced_phases(TemporalPositionIndex=(1, 2)), EXACT, EXACT
     ),
+    **{
+        f"two phases in an enhanced CT, by {group}": case(
+            x.enhanced_phases(f"{group}Sequence", **elements), EXACT, EXACT
+        )
+        for group, elements in {
+            "CardiacSynchronization": {"NominalPercentageOfCardiacPhase": (30.0, 75.0)},
+            "TemporalPosition": {"TemporalPositionTimeOffset": (0.0, 30.0)},
+            "ContrastBolusUsage": {"ContrastBolusAgentAdministered": ("NO", "YES")},
+            "RespiratorySynchronization": {"NominalPercentageOfRespiratoryPhase": (0.0, 50.0)},
+            "UnassignedPerFrameConvertedAttributes": {"AcquisitionNumber": (1, 2)},
+        }.items()
+    },
     "two stacks in an enhanced CT": case(x.enhanced_phases(StackID=("1", "2")), EXACT, EXACT),
     "two acquisitions in an enhanced CT": case(
         x.enhanced_phases(FrameAcquisitionNumber=(1, 2)), EXACT, EXACT

@@ -93,7 +93,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
         folders.append(root / name)
         write_phantom(folders[-1], heights, tilt)
     output = root / "out"
-    rows = run_batch(folders, output, Segmentation(output, Source(tiny_pipeline)), finding=Finding(True))
+    rows = run_batch(
+        folders, output, Segmentation(output, Source(tiny_pipeline)), finding=Finding(True)
+    )
     return {
         name: Done(row, output / "cases" / row.case_id)
         for name, row in zip(PHANTOMS, rows, strict=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from liverseg.dicom.beside import lost_notes
 from liverseg.dicom.content import content_digest as content_digest  # scans.py's, too
+from liverseg.dicom.grouping import grouped
 from liverseg.dicom.header import quiet_pydicom
 from liverseg.dicom.image import Slice
 from liverseg.dicom.images import CT_CLASSES, Images, images_of, may_be_ct
@@ -80,7 +81,7 @@ def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
         series of its folder, since it may be a slice of one.
     """
     places = {path: place for place, path in enumerate(files)}
-    groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
+    images: list[Slice] = []
     broken: list[Series] = []
     with quiet_pydicom():
         for path in places:
@@ -89,10 +90,9 @@ def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
             except Exception as error:  # noqa: BLE001  one file must not end the batch
                 broken.append(_broken(path, _refusal(error)))
                 continue
-            for item in found:
-                groups[_group_key(item)].append(item)
+            images.extend(found)
         series = []
-        for group, is_torn in _torn_together(_joined(groups)):
+        for group, is_torn in grouped(images):
             if is_torn:
                 series.append(_torn_series(group))
             elif _is_cut(group):
@@ -105,58 +105,6 @@ def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
         whole = [_without_lost(entry, places) for entry in whole]
     found_all = _unique_keys([*whole, *broken])
     return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
-
-
-def _group_key(item: Slice) -> tuple[str, ...]:
-    """What the images of one series have in common."""
-    kind = "CT" if item.sop_class in CT_CLASSES else item.sop_class or item.modality
-    if item.series_uid:
-        return (item.patient_key, item.study_uid, item.series_uid, kind)
-    layout = item.layout
-    seen = (item.path.parent, item.orientation, item.spacing_mm, layout.rows, layout.columns)
-    return (item.patient_key, item.study_uid, kind, *map(str, seen))
-
-
-def _joined(groups: Mapping[tuple[str, ...], list[Slice]]) -> list[list[Slice]]:
-    """The groups; one without its patient or its study goes to the only one it may belong to."""
-    joined = dict(groups)
-    for key, group in groups.items():
-        if not group[0].series_uid or all(key[:2]):
-            continue
-        alike = [
-            other
-            for other in joined
-            if other != key
-            and other[2:] == key[2:]
-            and all(mine in ("", its) for mine, its in zip(key[:2], other[:2], strict=True))
-        ]
-        if len(alike) == 1:
-            joined[alike[0]] = [*joined[alike[0]], *joined.pop(key)]
-    return list(joined.values())
-
-
-def _torn_together(groups: Iterable[list[Slice]]) -> list[tuple[list[Slice], bool]]:
-    """The groups, and whether each is a scan whose slices name several patients or studies.
-
-    Such a scan, its identifiers corrected while it was sent, would be two halves without a word.
-    Two scans that share a UID show the same places, or lie in frames of reference of their own.
-    """
-    alike: dict[tuple[object, ...], list[list[Slice]]] = defaultdict(list)
-    for group in groups:
-        first = group[0]
-        named = first.series_uid and first.frame_of_reference and first.sop_class in CT_CLASSES
-        # What has no such names is alike to nothing else.
-        where = (first.series_uid, first.frame_of_reference, first.orientation)
-        alike[where if named else (id(first),)].append(group)
-    together = []
-    for several in alike.values():
-        places = [{item.position for item in group} for group in several]
-        apart = len(several) > 1 and None not in set().union(*places)
-        if apart and len(set().union(*places)) == sum(map(len, places)):
-            together.append(([item for group in several for item in group], True))
-        else:
-            together.extend((group, False) for group in several)
-    return together
 
 
 def _torn_series(slices: Sequence[Slice]) -> Series:

@@ -8,8 +8,26 @@ from itertools import chain
 from pydicom.dataset import Dataset
 
 from liverseg.dicom.image import Slice
-from liverseg.dicom.values import number, numbers, text, texts, value_of
+from liverseg.dicom.values import HINT_KEYWORDS, number, numbers, text, texts, value_of
 from liverseg.errors import ScanRejected
+
+# Where a frame says what a classic image says with one of HINT_KEYWORDS (PS3.3 C.7.6.16, C.8.15.3).
+FRAME_HINTS = {
+    "TriggerTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    "NominalPercentageOfCardiacPhase": (
+        "CardiacSynchronizationSequence",
+        "NominalPercentageOfCardiacPhase",
+    ),
+    "ContrastBolusAgent": ("ContrastBolusUsageSequence", "ContrastBolusAgentAdministered"),
+    "SliceThickness": ("PixelMeasuresSequence", "SliceThickness"),
+    "ReconstructionDiameter": ("CTReconstructionSequence", "ReconstructionDiameter"),
+    "FilterType": ("CTReconstructionSequence", "ImageFilter"),
+    "TemporalPositionTimeOffset": ("TemporalPositionSequence", "TemporalPositionTimeOffset"),
+    "NominalPercentageOfRespiratoryPhase": (
+        "RespiratorySynchronizationSequence",
+        "NominalPercentageOfRespiratoryPhase",
+    ),
+}
 
 
 def frames_of(whole: Slice, dataset: Dataset, most: int) -> list[Slice]:
@@ -63,10 +81,15 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
     frame_type = texts(kind, "FrameType")
     kernel = text(group("CTReconstructionSequence"), "ConvolutionKernel")
     kvp = text(group("CTXRayDetailsSequence"), "KVP")
-    acquisition = text(content, "FrameAcquisitionNumber")
+    converted = group("UnassignedPerFrameConvertedAttributesSequence")
+    acquisition = text(content, "FrameAcquisitionNumber") or text(converted, "AcquisitionNumber")
     # A stack is a volume of its own, and a temporal position a phase of it.
     stack = (text(content, "StackID"), text(content, "TemporalPositionIndex"))
-    when = text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime")
+    reference = text(content, "FrameReferenceDateTime")
+    acquired = text(content, "FrameAcquisitionDateTime") or reference
+    said = dict(zip(HINT_KEYWORDS, whole.hints, strict=True))
+    for keyword, (sequence, attribute) in FRAME_HINTS.items():
+        said[keyword] = text(group(sequence), attribute) or said[keyword]
     return replace(
         whole,
         frame=index,
@@ -79,5 +102,6 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
         slope=number(values, "RescaleSlope"),
         intercept=number(values, "RescaleIntercept"),
         rescale_type=text(values, "RescaleType"),
-        phase=(acquisition, "/".join(chain(filter(None, stack))), kernel, kvp, when, ""),
+        phase=(acquisition, "/".join(chain(filter(None, stack))), kernel, kvp, acquired, reference),
+        hints=tuple(said.values()),
     )

@@ -97,6 +97,11 @@ def heights_mm(slices: Sequence[Slice]) -> NDArray[np.float64]:
     return heights
 
 
+def is_even(heights: NDArray[np.float64]) -> bool:
+    """Whether slices at these heights, in any order, lie at equal steps."""
+    return len(heights) < 3 or bool(np.ptp(np.diff(np.sort(heights))) <= SAME_POSITION_MM)
+
+
 def sorted_by_position(slices: Sequence[Slice]) -> list[Slice]:
     """The slices in the order of their height; the order of equal heights does not change."""
     order = np.argsort(heights_mm(slices), kind="stable")

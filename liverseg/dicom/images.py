@@ -15,7 +15,8 @@ from liverseg.sizes import ORDINARY_SIZES, Sizes
 CT_CLASSES = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "2.1", "2.2")
 )  # CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage
-ENHANCED_CLASSES = CT_CLASSES - {"1.2.840.10008.5.1.4.1.1.2"}
+CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CLASSES = CT_CLASSES - {CT_CLASS}
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 
 # How the images of a file are had; raises ScanRejected as `images_of`.
@@ -64,4 +65,7 @@ def _sound(whole: Slice) -> list[Slice]:
         return []
     if may_be_ct(whole.sop_class) and not whole.series_uid and whole.pixels == "absent":
         raise ScanRejected("TRUNCATED", "a DICOM file ends before its identifiers and its pixels")
+    if not whole.sop_class and whole.modality == "CT" and whole.position and whole.orientation:
+        # Anonymised without care: an image with a place, of a CT, is what the others beside it are.
+        return [replace(whole, sop_class=CT_CLASS)]
     return [whole]

@@ -18,25 +18,20 @@ from liverseg.dicom.geometry import (
     require_position,
     slice_name,
     sorted_by_position,
-    uneven_positions,
 )
+from liverseg.dicom.grouping import SPACING_TOLERANCE
 from liverseg.dicom.image import Slice
-from liverseg.dicom.kind import is_localizer, is_map, is_page, is_projection, is_reformatted
-from liverseg.dicom.numbering import numbering_notes, thinned_notes
+from liverseg.dicom.kind import is_localizer, is_map, is_page, is_projection
+from liverseg.dicom.numbering import numbering_notes
 from liverseg.dicom.phases import MIN_SLICES
-from liverseg.dicom.pixels import (
-    LOSSY_SYNTAXES,
-    MAYBE_LOSSY_SYNTAXES,
-    require_decoder,
-    stored_dtype,
-)
+from liverseg.dicom.pixels import require_decoder, stored_dtype
+from liverseg.dicom.remarks import remarks
 from liverseg.dicom.rescale import require_one_rescale
-from liverseg.dicom.split import by_frame_of_reference, parts_of
+from liverseg.dicom.split import by_frame_of_reference, parts_of, require_single
 from liverseg.dicom.values import counted
 from liverseg.errors import ScanRejected
 from liverseg.sizes import Sizes
 
-SPACING_TOLERANCE = 1e-3  # relative, between the pixel spacings of one series
 ORIENTATION_DIGITS = 3  # decimals that tell one orientation from another
 MAX_EXCESS_BYTES = 4096  # of native pixel data beyond the matrix, and less than the matrix again
 
@@ -100,13 +95,14 @@ def _judged_part(
         _require_one_matrix(part)
         _require_size(part, sizes)
         require_one_rescale(part)
+        require_single(part)
         require_even_gaps(part, irregular)
         for index, item in enumerate(part):
             require_decoder(item)
             stored_dtype(item.layout, slice_name(item.path, index, len(part)))
     except ScanRejected as error:
         return Judged(tuple(part), error.code, error.detail, tuple(notes))
-    return Judged(tuple(part), "", "", (*notes, *_remarks(part)))
+    return Judged(tuple(part), "", "", (*notes, *remarks(part)))
 
 
 def _require_images(slices: Sequence[Slice]) -> None:
@@ -279,22 +275,3 @@ def _require_size(slices: Sequence[Slice], sizes: Sizes) -> None:
     voxels = count * layout.rows * layout.columns
     if voxels > sizes.voxels:
         raise ScanRejected("TOO_LARGE", f"at most {sizes.voxels} voxels are read; got {voxels}")
-
-
-def _remarks(slices: Sequence[Slice]) -> list[str]:
-    """What a reader of the report should know of an accepted volume."""
-    remarks = thinned_notes(slices)
-    if uneven_positions(slices) is not None:
-        gaps = np.diff(heights_mm(slices))
-        remarks.append(f"unevenly spaced slices, {gaps.min():.3f} to {gaps.max():.3f} mm apart")
-    if any(item.lossy or item.transfer_syntax in LOSSY_SYNTAXES for item in slices):
-        remarks.append("the images were compressed with loss")
-    elif any(item.transfer_syntax in MAYBE_LOSSY_SYNTAXES for item in slices):
-        remarks.append("the images may have been compressed with loss")
-    if any(map(is_reformatted, slices)):
-        remarks.append("a reformatted series (MPR)")
-    if any(item.frame_of_reference == "" for item in slices):
-        remarks.append("no frame of reference: no DICOM SEG")
-    if any("" in (item.sop_uid, item.series_uid, item.study_uid) for item in slices):
-        remarks.append("blank identifiers: no DICOM SEG")
-    return remarks

@@ -14,8 +14,9 @@ def require_one_rescale(slices: Sequence[Slice]) -> None:
     """Check that the slices say how their values become HU, by their headers alone.
 
     Raises:
-        ScanRejected: NO_RESCALE for a rescale that some slices lack, that is no number, a table, or
-            makes every value the same; HU_IMPLAUSIBLE for one that makes none of a slice below 0.
+        ScanRejected: NO_RESCALE for a rescale that some slices lack, or of another type, that is no
+            number, a table, or makes every value the same; HU_IMPLAUSIBLE for one that makes none
+            of a slice below 0.
     """
     if any(item.modality_lut for item in slices):
         raise ScanRejected(
@@ -34,6 +35,14 @@ def require_one_rescale(slices: Sequence[Slice]) -> None:
                 "HU_IMPLAUSIBLE",
                 "HU should go below 0, as fat and air do; unsigned values with an intercept of "
                 f"{item.intercept:g} cannot; in {name}",
+            )
+    types = [item.rescale_type.upper() or "HU" for item in slices]
+    for index, item in enumerate(slices):
+        if types[index] != types[0]:
+            name = slice_name(item.path, index, len(slices))
+            raise ScanRejected(
+                "NO_RESCALE",
+                f"slices should have one RescaleType; {name} has another than the first",
             )
     undeclared = [item.slope is None or item.intercept is None for item in slices]
     for index, item in enumerate(slices):

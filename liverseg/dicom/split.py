@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm
+from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm, is_even
 from liverseg.dicom.image import Slice
 from liverseg.dicom.phases import MIN_SLICES, by_time, turn_by_turn
 from liverseg.dicom.values import HINT_KEYWORDS, PART_KEYWORDS, PHASE_KEYWORDS
@@ -58,27 +58,25 @@ def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:
 def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Split a series that holds several volumes.
 
-    Reconstructions (kernel, kVp) are always split, and acquisitions, phases and what else names a
-    volume where they interleave, unless together they lie slice by slice; otherwise only when
-    positions repeat or a phase lies between the slices of another. Times that run on from slice to
-    slice are no reason: by time, the first image of every position makes the first part, and so
-    on, when the parts follow one another.
+    Reconstructions (kernel, kVp) are split unless one begins where the other ends, and
+    acquisitions, phases and what else names a volume where they interleave, unless together they
+    lie slice by slice; otherwise only when positions repeat or a phase lies between the slices of
+    another. Times that run on from slice to slice are no reason: by time, the first image of every
+    position makes the first part, and so on, when the parts follow one another.
 
     Args:
         slices: with positions, of one orientation.
 
     Returns:
-        One list a volume: one when there is nothing to split.
-
-    Raises:
-        ScanRejected: AMBIGUOUS_POSITIONS when positions repeat and no tag separates them.
+        One list a volume: one when there is nothing to split. One that holds a position twice is
+        what no tag separates: `require_single`.
     """
     for keyword in RECONSTRUCTION_KEYWORDS:
         by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
-        if len(by_value) > 1:
+        if len(by_value) > 1 and (_interleave(by_value) or not is_even(heights_mm(slices))):
             return [part for group in by_value for part in parts_of(group)]
     if len(slices) >= 2 * MIN_SLICES and not _is_contiguous(slices):
-        hinted = (_grouped(slices, key, blank_joins=True) for key in HINTS)
+        hinted = (_grouped(slices, key, blank_joins=True) for key in (*HINTS, _image_type))
         named = (_by_value(slices, PHASE_KEYWORDS.index(name)) for name in INTERLEAVING_KEYWORDS)
         for groups in chain(named, hinted):
             if len(groups) > 1 and _interleave(groups):
@@ -86,10 +84,8 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
                 whole = _whole_phases(slices, fewer_than=len(groups))
                 return whole or [part for group in groups for part in parts_of(group)]
 
-    heights = heights_mm(slices)
-    places = _place_numbers(heights)
-    most = int(np.bincount(places).max())
-    if most == 1:
+    places = _place_numbers(heights_mm(slices))
+    if int(np.bincount(places).max()) == 1:
         turns = turn_by_turn(slices, places.tolist())
         if not turns or _is_contiguous(slices):
             return [list(slices)]
@@ -98,7 +94,7 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         by_value = _by_value(slices, index)
         volumes = [group for group in by_value if _is_single(group)]
         others = [group for group in by_value if group not in volumes]
-        if len(by_value) > 1 and volumes and all(_monitors(one, volumes) for one in others):
+        if len(by_value) > 1 and volumes and all(_is_within(one, volumes) for one in others):
             return by_value
     for groups in _by_what_else_differs(slices):
         if len(groups) > 1 and all(map(_is_single, groups)):
@@ -107,19 +103,32 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         in_time = by_time(slices, places.tolist(), index)
         if in_time:
             return in_time
-    repeated = int(np.bincount(places).argmax())
-    where = heights[places == repeated][0] - heights.min()
-    raise ScanRejected(
-        "AMBIGUOUS_POSITIONS",
-        f"every position should hold one slice; {most} at {where:.3f} mm above the lowest, and "
-        "no acquisition, phase, kernel, kVp, type or time tells them apart",
-    )
+    return [list(slices)]
+
+
+def require_single(slices: Sequence[Slice]) -> None:
+    """Check that every position holds one slice.
+
+    Raises:
+        ScanRejected: AMBIGUOUS_POSITIONS when positions repeat, since no tag separates them.
+    """
+    heights = heights_mm(slices)
+    places = _place_numbers(heights)
+    most = int(np.bincount(places).max())
+    if most > 1:
+        repeated = int(np.bincount(places).argmax())
+        where = heights[places == repeated][0] - heights.min()
+        raise ScanRejected(
+            "AMBIGUOUS_POSITIONS",
+            f"every position should hold one slice; {most} at {where:.3f} mm above the lowest, and "
+            "no acquisition, phase, kernel, kVp, type or time tells them apart",
+        )
 
 
 def _by_what_else_differs(slices: Sequence[Slice]) -> Iterator[list[list[Slice]]]:
     """Ways to part slices whose acquisition and phase do not: each alone, then all together."""
     parting: list[Key] = []
-    for key in (*PARTS, _image_type, _field_of_view, *HINTS):
+    for key in (*PARTS, _image_type, _rescale_type, _field_of_view, *HINTS):
         groups = _grouped(slices, key)
         yield groups
         # What has a value of its own for some slices parts no volumes.
@@ -150,6 +159,11 @@ def _grouped(slices: Sequence[Slice], key: Key, *, blank_joins: bool = False) ->
 def _image_type(item: Slice) -> object:
     """Energies that were computed differ in nothing else."""
     return item.image_type
+
+
+def _rescale_type(item: Slice) -> object:
+    """Maps of a material, or others, may differ in nothing else from the CT."""
+    return item.rescale_type
 
 
 def _field_of_view(item: Slice) -> object:
@@ -211,17 +225,15 @@ def _is_single(slices: Sequence[Slice]) -> bool:
     return len(slices) >= MIN_SLICES and int(np.bincount(places).max()) == 1
 
 
-def _monitors(group: Sequence[Slice], volumes: Sequence[Sequence[Slice]]) -> bool:
-    """Whether slices only watch one place of a volume, as those do that wait for contrast agent.
+def _is_within(group: Sequence[Slice], volumes: Sequence[Sequence[Slice]]) -> bool:
+    """Whether slices only repeat what lies within a volume, as those that watch for contrast do.
 
     They are a part of their own, which is refused alone.
     """
     heights = heights_mm([volumes[0][0], *group])[1:]
-    if float(np.ptp(heights)) > SAME_POSITION_MM:
-        return False
     for volume in volumes:
         inside = heights_mm([volumes[0][0], *volume])[1:]
-        if inside.min() <= heights.min() <= inside.max():
+        if inside.min() <= heights.min() and heights.max() <= inside.max():
             return True
     return False
 
@@ -231,15 +243,9 @@ def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]
     places = _place_numbers(heights_mm(slices)).tolist()
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
         rounds = by_time(slices, places, index)
-        if 1 < len(rounds) < fewer_than and all(map(_is_even, rounds)):
+        if 1 < len(rounds) < fewer_than and all(is_even(heights_mm(part)) for part in rounds):
             return rounds
     return []
-
-
-def _is_even(slices: Sequence[Slice]) -> bool:
-    """Whether the gaps between the slices are equal."""
-    gaps = np.diff(np.sort(heights_mm(slices)))
-    return bool(np.ptp(gaps) <= SAME_POSITION_MM)
 
 
 def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:

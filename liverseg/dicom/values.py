@@ -32,6 +32,8 @@ HINT_KEYWORDS = (
     "ProtocolName",
     "ImageComments",
     "SeriesTime",
+    "TemporalPositionTimeOffset",
+    "NominalPercentageOfRespiratoryPhase",
 )
 TIME_KEYWORDS = ("Acquisition", "Content")  # ...Date and ...Time, or ...DateTime
 # PS3.3 C.7.3.1.1.1, what lies in folders with CT.
