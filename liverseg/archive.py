@@ -118,9 +118,9 @@ def unpack(
                 _unpack_tar(packed_tar, target)
     except (EOFError, tarfile.ReadError) as error:
         raise ScanRejected("TRUNCATED", "the archive is cut short or damaged") from error
-    except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
-        raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
-    except (zlib.error, lzma.LZMAError) as error:
+    except NotImplementedError as error:
+        raise ScanRejected("UNREADABLE", "its compression is not known here") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
         raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
     except (UnicodeError, ValueError) as error:
         raise ScanRejected("CORRUPT", "the archive holds names that cannot be read") from error

@@ -35,11 +35,13 @@ from liverseg.outputs import PART, write_json, write_text
 from liverseg.pipeline import Pipeline, PipelineSource
 from liverseg.report.index import index_page
 from liverseg.report.qc import Quality, measure, rounded
+from liverseg.scan import spacing_of
 from liverseg.scans import Scan, Volume
 from liverseg.segmented import Segmented, run_pipeline
 from liverseg.uneven import local_thickness
 
 REPORTED_PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom")
+ENGINE_PACKAGES = ("openvino",)
 
 
 @dataclass
@@ -114,6 +116,7 @@ class Segmentation:
                 quality = files.write_masks(scan, volume, mask, quality)
                 report = self._report(scan, volume, quality)
                 files.write_report(segmented, report, embedded.result())
+        report["files"] = _sizes(folder)
         report["seconds"] = {stage: rounded(spent) for stage, spent in watch.seconds.items()}
         write_json(folder / REPORT_FILE, report)
         return _row_from_report(new_row(scan, "done"), report)
@@ -145,6 +148,7 @@ class Segmentation:
                 and report["versions"]["liverseg"] == __version__
                 and set(self.outputs) <= set(report["outputs"])
                 and report["input"] == _identity(scan)
+                and report["files"] == _sizes(path.parent)
             )
             return _row_from_report(new_row(scan, "skipped"), report) if same else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -182,10 +186,11 @@ class Segmentation:
     def _report(self, scan: Scan, volume: Volume, quality: Quality) -> dict[str, Any]:
         """What report.json holds, but how long it took."""
         versions = {"liverseg": __version__, "python": platform.python_version()}
+        engine = [name for name in ENGINE_PACKAGES if self.pipeline.engine.startswith(name)]
         return {
             **quality.as_json(),
             "geometry": geometry(volume.image.shape, volume.affine),
-            "versions": versions | {name: version(name) for name in REPORTED_PACKAGES},
+            "versions": versions | {name: version(name) for name in (*REPORTED_PACKAGES, *engine)},
             "weights_sha256": self.pipeline.weights_sha256,
             "engine": self.pipeline.engine,
             "options": self.pipeline.options,
@@ -206,14 +211,19 @@ def _empty(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def _sizes(folder: Path) -> dict[str, int]:
+    """Name to bytes of the files of a case that are there, but for report.json."""
+    paths = (folder / name for name in CASE_FILES if name != REPORT_FILE)
+    return {path.name: path.stat().st_size for path in paths if path.is_file()}
+
+
 def geometry(shape: Sequence[int], affine: npt.NDArray[np.float64]) -> dict[str, Any]:
     """A grid as report.json describes it: shape, spacing in mm, affine to RAS mm, axis codes."""
-    from nibabel.affines import voxel_sizes
     from nibabel.orientations import aff2axcodes
 
     return {
         "shape": list(shape),
-        "spacing_mm": voxel_sizes(affine).tolist(),
+        "spacing_mm": list(spacing_of(affine)),
         "affine": affine.tolist(),
         "orientation": "".join(aff2axcodes(affine)),
     }

@@ -25,6 +25,7 @@ from liverseg.segmented import Segmented
 if TYPE_CHECKING:
     from liverseg.report.embed import Embedded
 
+NO_SEG = "No liver was found: there is no DICOM SEG, and no SR."
 NO_DICOM = "The source is no DICOM, which a DICOM SEG or SR would have to refer to: there is none."
 
 
@@ -110,10 +111,11 @@ class CaseFiles:
             others = [flag for flag in quality.flags if flag.code != refusal.code]
             flags = (*others, Flag(refusal.code, refusal.detail))
             return replace(quality, flags=flags)
-        if seg is not None:
-            self._save(seg, SEG_FILE)
-            if "dicom-sr" in self.outputs:
-                self._write_sr(seg, quality)
+        if seg is None:
+            return replace(quality, flags=(*quality.flags, Flag("NOTE", NO_SEG)))
+        self._save(seg, SEG_FILE)
+        if "dicom-sr" in self.outputs:
+            self._write_sr(seg, quality)
         return quality
 
     def _write_sr(self, seg: Dataset, quality: Quality) -> None:
@@ -125,9 +127,11 @@ class CaseFiles:
         self._save(liver_sr(seg, volume_ml, mean_hu, self.provenance), SR_FILE)
 
     def _save(self, dataset: Dataset, name: str) -> None:
+        content = io.BytesIO()  # pydicom does not tell of a disk that is full
+        dataset.save_as(content, enforce_file_format=True)
         # It holds the patient's name: for its owner only, as linkage.csv.
         with whole_file(self.folder / name, PRIVATE_MODE) as stream:
-            dataset.save_as(stream, enforce_file_format=True)
+            stream.write(content.getbuffer())
 
 
 def _picture(volume: Volume, mask: npt.NDArray[np.uint8], report: Mapping[str, Any]) -> bytes:

@@ -1,10 +1,9 @@
-"""The command `liverseg`: reads arguments, shows results; the only print() and exit status."""
+"""The command `liverseg`: reads arguments, shows results; the only exit status."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from liverseg.arguments import NEIGHBOURS, command_parser
 from liverseg.errors import ScanRejected
 from liverseg.size_options import limits_of, sizes_of
+from liverseg.streams import open_streams, say, set_up_streams, show
 
 if TYPE_CHECKING:
     from liverseg.batch import Row
@@ -48,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 every scan done, whatever lies beside them that is no CT scan; 1 some
         scan rejected or failed; 2 wrong usage or no CT found; 130 interrupted.
     """
+    open_streams()
     args = command_parser().parse_args(argv)
-    _set_up_streams(args.verbose)
+    set_up_streams(args.verbose)
     before = signal.signal(signal.SIGTERM, _terminate)
     # Warnings of other libraries quote values of the data, which may be a patient's.
     with warnings.catch_warnings():
@@ -57,13 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             status = _COMMANDS[args.command](args)
         except Terminated:
-            return _say("terminated; what is done is kept", SIGNALLED + signal.SIGTERM)
+            return say("terminated; what is done is kept", SIGNALLED + signal.SIGTERM)
         except KeyboardInterrupt:
-            return _say("interrupted; what is done is kept", INTERRUPTED)
-        except BrokenPipeError:
-            # The reader of our output went away (| head): nothing to tell, nobody to tell it to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return SOME_NOT_DONE
+            return say("interrupted; what is done is kept", INTERRUPTED)
         except Exception as error:  # noqa: BLE001  one line, whatever it is; --verbose tells more
             return _failed(error, args.verbose, getattr(args, "output", None))
         finally:
@@ -75,25 +72,6 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _set_up_streams(verbose: bool) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # A file name that the terminal's encoding does not have must not end the program.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    # pydicom's log quotes values too; ours does not.
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    if verbose:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-        logging.getLogger("liverseg").handlers = [handler]
-        logging.getLogger("liverseg").setLevel(logging.DEBUG)
-
-
-def _say(sentence: str, status: int) -> int:
-    print(f"liverseg: {' '.join(sentence.split())}", file=sys.stderr)
-    return status
-
-
 def _failed(error: Exception, verbose: bool, output: Path | None) -> int:
     """One line for an error that ended the program."""
     from liverseg.failure import NOT_WRITABLE, first_cause, is_about, place, raised_by_us, where
@@ -102,25 +80,25 @@ def _failed(error: Exception, verbose: bool, output: Path | None) -> int:
     if verbose:
         print(where(error), file=sys.stderr)
     if isinstance(cause, ScanRejected):
-        return _say(str(cause), WRONG_OR_NOTHING)
+        return say(str(cause), WRONG_OR_NOTHING)
     if isinstance(cause, OSError) and cause.errno is not None:
         # Without the path that the system's message would add.
         words = cause.strerror or os.strerror(cause.errno)
         if cause.errno in NOT_WRITABLE or (output and is_about(cause, output)):
             words = f"the output folder cannot be written: {words}; what is done is kept"
-        return _say(words, WRONG_OR_NOTHING)
+        return say(words, WRONG_OR_NOTHING)
     if isinstance(cause, (ValueError, OSError, ImportError)) and raised_by_us(cause):
-        return _say(str(cause), WRONG_OR_NOTHING)
+        return say(str(cause), WRONG_OR_NOTHING)
     kind = type(cause).__name__
     more = "" if verbose else "; --verbose tells more"
-    return _say(f"unexpected {kind} in {place(cause)}{more}", WRONG_OR_NOTHING)
+    return say(f"unexpected {kind} in {place(cause)}{more}", WRONG_OR_NOTHING)
 
 
 def _status_of(rows: Sequence[Row]) -> int:
     if not rows:
-        return _say("no scan found; wanted DICOM series, archives of them, or .nii(.gz)", 2)
+        return say("no scan found; wanted DICOM series, archives of them, or .nii(.gz)", 2)
     if all(row.code == "NOT_CT" for row in rows):
-        return _say(f"no CT found among {len(rows)} series or files that are something else", 2)
+        return say(f"no CT found among {len(rows)} series or files that are something else", 2)
     undone = {row.code for row in rows if row.status in ("rejected", "failed")}
     if any(row.status in ("done", "skipped") and not row.code for row in rows):
         undone -= NO_SCANS
@@ -170,7 +148,7 @@ def _show_batch(rows: Sequence[Row], output: Path) -> int:
 
     if rows:
         index = output / INDEX_FILE
-        print(batch_summary(rows, str(output), str(index) if index.exists() else ""), flush=True)
+        show(batch_summary(rows, str(output), str(index) if index.exists() else ""))
     return _status_of(rows)
 
 
@@ -181,9 +159,9 @@ def _inspect(args: argparse.Namespace) -> int:
 
     with found_scans(args.inputs, Finding(sizes=sizes_of(args))) as scans:
         if args.json:
-            print(json.dumps([series_json(scan) for scan in scans], indent=2), flush=True)
+            show(json.dumps([series_json(scan) for scan in scans], indent=2))
         elif scans:
-            print(series_table(scans), flush=True)
+            show(series_table(scans))
         return _status_of(
             [new_row(scan, "done" if scan.accepted else "rejected", scan.code) for scan in scans]
         )
@@ -204,7 +182,7 @@ def _train(args: argparse.Namespace) -> int:
         resume=args.resume,
         quiet=args.quiet,
     )
-    print(f"training ended; weights, curves and log: {train(training)}", flush=True)
+    show(f"training ended; weights, curves and log: {train(training)}")
     return DONE
 
 
@@ -233,13 +211,13 @@ def _evaluate(args: argparse.Namespace) -> int:
         systems = dict(zip(("prediction", "versus"), found, strict=False))
         draw_plots(args.plots, systems, args.reference_labels)
     if found[0].scored:
-        print(score_table(found[0].scored), flush=True)
+        show(score_table(found[0].scored))
     several = {value for case in found[0].cases for value in case.ref_values}
     if len(several) > 1 and not args.reference_labels:
         values = ", ".join(f"{value:g}" for value in sorted(several))
-        _say(f"references hold {values}, all taken for liver; --reference-labels chooses", DONE)
+        say(f"references hold {values}, all taken for liver; --reference-labels chooses", DONE)
     if len(found) > 1:
-        print(f"\n{comparison_table(found[0].scored, found[1].scored)}", flush=True)
+        show(f"\n{comparison_table(found[0].scored, found[1].scored)}")
     return max(_status_of_evaluation(one) for one in found)
 
 
@@ -256,11 +234,11 @@ def _status_of_evaluation(found: Evaluation) -> int:
     status = DONE
     for case in found.cases:
         if case.error:
-            status = _say(printable(f"{case.name}: {case.error}"), SOME_NOT_DONE)
+            status = say(printable(f"{case.name}: {case.error}"), SOME_NOT_DONE)
     if found.pairs.unpaired:
-        status = _say(printable(f"unpaired: {found.pairs.unpaired}"), SOME_NOT_DONE)
+        status = say(printable(f"unpaired: {found.pairs.unpaired}"), SOME_NOT_DONE)
     if not found.cases:
-        return _say(
+        return say(
             "nothing to compare: no prediction has a reference of its name", WRONG_OR_NOTHING
         )
     return status
@@ -272,7 +250,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     with closing(BatchProgress(args.quiet)) as progress:
         result = run_demo(args.output, on_row=progress)
-    print("\n".join(result.lines), flush=True)
+    show("\n".join(result.lines))
     return DONE if any(row.status == "done" for row in result.rows) else SOME_NOT_DONE
 
 
@@ -280,7 +258,7 @@ def _info(args: argparse.Namespace) -> int:
     from liverseg.about import about
     from liverseg.tables import aligned
 
-    print(aligned(about()), flush=True)
+    show(aligned(about()))
     return DONE
 
 

@@ -13,7 +13,7 @@ from liverseg.memory import is_out_of_memory
 # Codes of a scan that was accepted and then went wrong, where a rejected one was refused.
 FAILURES = frozenset({"FAILED", "NOT_WRITABLE", "CRASHED", "OUT_OF_MEMORY", "TIMEOUT"})
 # Errors of the operating system that only writing brings about.
-NOT_WRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+NOT_WRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
 PACKAGE_FOLDER = Path(__file__).parent
 
 

@@ -19,8 +19,11 @@ MAGICS = {
     b"NRRD0": CONVERT_FIRST.format("an NRRD file"),
     b"ObjectType": CONVERT_FIRST.format("a MetaImage file"),
 }
+SPLIT_ZIP = UNPACK_FIRST.format("a part of a zip in several files, or no plain zip")
 # How a name ends, where the beginning says nothing; NIfTI pairs begin as Analyze does.
 SUFFIXES = {
+    ".zip": SPLIT_ZIP,
+    **{f".z{number:02d}": SPLIT_ZIP for number in range(1, 100)},
     ".iso": UNPACK_FIRST.format("an image of a disc"),
     ".mha": CONVERT_FIRST.format("a MetaImage file"),
     ".mhd": CONVERT_FIRST.format("a MetaImage file"),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from liverseg.dicom.content import content_digest
 from liverseg.dicom.discover import Judging, Series, find_series
-from liverseg.dicom.geometry import step_mm
+from liverseg.dicom.geometry import affine_ras, step_mm
 from liverseg.errors import ScanRejected
 from liverseg.fingerprint import DIGITS, fingerprint
 from liverseg.gather import Delivery, Gathered
 from liverseg.nifti import read_nifti_header
 from liverseg.packed import Packed, at_hand
-from liverseg.scan import Scan
+from liverseg.scan import Scan, spacing_of
 from liverseg.sizes import Sizes
 
 HEAD_BYTES = 1 << 16
@@ -46,7 +46,20 @@ def scans_of(gathered: Gathered, judging: Judging) -> list[Scan]:
         read = [_nifti_scan(path, gathered, judging.sizes) for path in delivery.nifti]
         nifti.extend(_settled(read, packed))
         others.extend(_no_scans(delivery, gathered))
-    return [*_joined(dicom, gathered, judging), *nifti, *others]
+    return _numbered([*_joined(dicom, gathered, judging), *nifti, *others])
+
+
+def _numbered(scans: Sequence[Scan]) -> list[Scan]:
+    """The scans; what has no content to be named by has an id of its own, in their order."""
+    turns: Counter[str] = Counter()
+    numbered = []
+    for scan in scans:
+        if scan.kind == "other" or scan.code == "UNREADABLE":
+            turn = turns[scan.case_id]
+            turns[scan.case_id] += 1
+            scan = replace(scan, case_id=digest(f"{scan.case_id}#{turn}") if turn else scan.case_id)
+        numbered.append(scan)
+    return numbered
 
 
 def _settled(scans: Sequence[Scan], packed: tuple[Packed, ...]) -> list[Scan]:
@@ -105,7 +118,9 @@ def _dicom_scan(series: Series, gathered: Gathered) -> Scan:
     folders = {path if gathered.is_archive(path) else path.parent for path in sources}
     source = Path(os.path.commonpath(folders)) if len(sources) > 1 else sources.pop()
     first = series.slices[0] if series.slices else None
-    x, y, z = step_mm(series.slices)
+    # Of an accepted one as report.json will say it; of a refused one what most gaps are.
+    accepted = not series.code
+    spacing_mm = spacing_of(affine_ras(series.slices)) if accepted else step_mm(series.slices)
     return Scan(
         case_id=digest(series.key),
         source=source,
@@ -117,7 +132,7 @@ def _dicom_scan(series: Series, gathered: Gathered) -> Scan:
         slices=len(series.slices),
         rows=first.layout.rows if first else 0,
         columns=first.layout.columns if first else 0,
-        spacing_mm=(x, y, z),
+        spacing_mm=spacing_mm,
         study_uid=first.study_uid if first else "",
         series_uid=first.series_uid if first else "",
         notes=series.notes,
@@ -147,14 +162,15 @@ def _nifti_scan(path: Path, gathered: Gathered, sizes: Sizes) -> Scan:
         slices=slices,
         rows=rows,
         columns=columns,
-        spacing_mm=header.spacing_mm,
+        spacing_mm=spacing_of(header.affine),
         sizes=sizes,
     )
 
 
 def _refused_nifti(path: Path, source: Path, error: ScanRejected) -> Scan:
     """A NIfTI file that is refused by its header; only its head is known."""
-    case_id, whole = digest(str(source)), False
+    # Nothing that is made from a path names a case: who guesses the path would know it.
+    case_id, whole = digest(error.code), False
     if error.code != "UNREADABLE":
         case_id = content_digest(path, HEAD_BYTES)[:DIGITS]
         whole = path.stat().st_size <= HEAD_BYTES
@@ -168,14 +184,22 @@ def _no_scans(delivery: Delivery, gathered: Gathered) -> list[Scan]:
     found = []
     for path, error in delivery.refused:
         source = gathered.source(path)
-        case_id = digest(f"{source}#{error.code}")
+        case_id = digest(f"{error.code}#{_head_digest(path)}")
         found.append(Scan(case_id, source, "other", (path,), error.code, error.detail))
     for folder, count in delivery.junk.items():
         source = gathered.source(folder)
         reason = f"{count} files that are no images" if count > 1 else "a file that is no image"
-        case_id = digest(f"{source}#{folder.name}#{count}")
+        case_id = digest(f"NOT_CT#{count}")
         found.append(Scan(case_id, source, "other", (), "NOT_CT", reason))
     return found
+
+
+def _head_digest(path: Path) -> str:
+    """Of the beginning of a file; "" of a folder, or of what cannot be read."""
+    try:
+        return content_digest(path, HEAD_BYTES)
+    except OSError:
+        return ""
 
 
 def digest(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ class BatchProgress:
                 disable=None,
             )
         if row is not None:
-            self._bar.write(line_of(row, number, count), file=sys.stderr)
-            self._bar.update()
+            # A terminal that is gone, or a full disk behind stderr, is no matter of the scans.
+            with suppress(OSError):
+                self._bar.write(line_of(row, number, count), file=sys.stderr)
+                self._bar.update()
 
     def close(self) -> None:
         """Take the bar away."""

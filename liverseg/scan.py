@@ -21,6 +21,21 @@ NAN = float("nan")
 AIR_HU = -1024  # what is outside the field of view
 
 
+def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    """(x, y, z) mm: between columns, between rows, and between slices along their normal.
+
+    Their product is the volume of a voxel, of a tilted gantry too, where the third is less than the
+    step from slice to slice.
+
+    Args:
+        affine: (4, 4), voxel to mm.
+    """
+    along_row, along_column, step = affine[:3, :3].T
+    normal = np.cross(along_row, along_column)
+    height = abs(float(step @ normal)) / float(np.linalg.norm(normal))
+    return float(np.linalg.norm(along_row)), float(np.linalg.norm(along_column)), height
+
+
 @dataclass(frozen=True)
 class Scan:
     """One scan found, or one thing that is none, with its verdict.

@@ -188,7 +188,7 @@ def _broken(path: Path, error: ScanRejected) -> Series:
     """A file that claims to be DICOM and cannot be parsed."""
     # Not all of it: what is too large is refused without reading it.
     key = "" if error.code == "UNREADABLE" else content_digest(path, CHUNK_BYTES)
-    return Series(key or str(path), (path,), (), error.code, error.detail, "", ())
+    return Series(key or error.code, (path,), (), error.code, error.detail, "", ())
 
 
 def _condemned(

@@ -38,6 +38,7 @@ from liverseg.errors import ScanRejected
 from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+BYTE_BITS = 8
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -165,14 +166,22 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Slice, Dataset]:
             if dataset.original_encoding == (False, True):
                 syntax = "1.2.840.10008.1.2.1"
         meta_class = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", "") or "")
-        pixels, place = _pixel_data(file, dataset)
-        return _slice(dataset, path, (syntax, meta_class), pixels, place), dataset
+        pixels, place, in_words = _pixel_data(file, dataset)
+        item = _slice(dataset, path, (syntax, meta_class), pixels, place)
+        if in_words and item.layout.bits_allocated == BYTE_BITS:
+            item = replace(item, layout=replace(item.layout, in_words=True))
+        return item, dataset
     except PARSE_ERRORS as error:
         raise ScanRejected("CORRUPT", "a DICOM header that cannot be parsed") from error
 
 
-def _pixel_data(file: BinaryIO, dataset: Dataset) -> tuple[Pixels, tuple[int | None, int | None]]:
-    """Whether the pixel data is there and whole; where it starts and its length when native."""
+def _pixel_data(
+    file: BinaryIO, dataset: Dataset
+) -> tuple[Pixels, tuple[int | None, int | None], bool]:
+    """Whether the pixel data is there and whole; where it starts and its length when native.
+
+    Last whether it is in words, the high byte first.
+    """
     _, little = dataset.original_encoding
     order = "<" if little else ">"
     start = file.tell()
@@ -181,13 +190,14 @@ def _pixel_data(file: BinaryIO, dataset: Dataset) -> tuple[Pixels, tuple[int | N
     explicit = element[4:6] in (b"OB", b"OW", b"UN")
     head_bytes = 12 if explicit else 8
     if len(element) < head_bytes or struct.unpack(f"{order}HH", element[:4]) != (0x7FE0, 0x0010):
-        return "absent", (None, None)
+        return "absent", (None, None), False
     length = struct.unpack(f"{order}L", element[head_bytes - 4 : head_bytes])[0]
     start += head_bytes
     size = file.seek(0, os.SEEK_END)
     if length == UNDEFINED_LENGTH:
-        return "whole", (start, None)
-    return ("whole" if start + length <= size else "short"), (start, length)
+        return "whole", (start, None), False
+    in_words = not little and element[4:6] == b"OW"
+    return ("whole" if start + length <= size else "short"), (start, length), in_words
 
 
 def _slice(

@@ -26,6 +26,7 @@ class Layout:
         start: where the value of the pixel data starts in the file, compressed or not; None where
             it has no place in the file.
         inflated_bytes: of the whole file when it is deflated, else 0.
+        in_words: values of 8 bits lie in words of 16, the second one first (PS3.5 A.3, OW).
     """
 
     offset: int | None
@@ -39,6 +40,7 @@ class Layout:
     padding: tuple[int, int] | None
     start: int | None = None
     inflated_bytes: int = 0
+    in_words: bool = False
 
 
 @dataclass(frozen=True)

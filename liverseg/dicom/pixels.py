@@ -18,7 +18,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from liverseg.dicom.deflate import inflated
 from liverseg.dicom.fragments import fragments_of, require_offsets
-from liverseg.dicom.header import BIG_ENDIAN, DEFLATED, NATIVE_SYNTAXES
+from liverseg.dicom.header import BIG_ENDIAN, BYTE_BITS, DEFLATED, NATIVE_SYNTAXES
 from liverseg.dicom.image import Layout, Slice
 from liverseg.dicom.stream import require_stream
 from liverseg.dicom.values import PARSE_ERRORS, standard_name, value_of
@@ -38,7 +38,6 @@ DECODERS: dict[str, tuple[str, str]] = {
     RLE: ("pydicom", "pydicom"),
 }
 STANDARD_UID = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){1,3}")  # newer than pydicom's list
-BYTE_BITS = 8
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
 MAYBE_LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (91, 203))
@@ -140,9 +139,15 @@ def _read_native(item: Slice, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
     """The pixels at the place that the header scan found."""
     layout = item.layout
     count = layout.rows * layout.columns
+    start = (item.frame or 0) * count * dtype.itemsize
+    before = start % 2 if layout.in_words else 0
     with item.path.open("rb") as file:
-        file.seek((layout.offset or 0) + (item.frame or 0) * count * dtype.itemsize)
-        values = np.fromfile(file, dtype=dtype, count=count)
+        file.seek((layout.offset or 0) + start - before)
+        if layout.in_words:
+            words = np.fromfile(file, dtype=">u2", count=(before + count + 1) // 2)
+            values = words.astype("<u2").view(dtype)[before : before + count]
+        else:
+            values = np.fromfile(file, dtype=dtype, count=count)
     if values.size < count:
         raise ScanRejected("TRUNCATED", f"{count} pixels should follow; {values.size} in {name}")
     return values.reshape(layout.rows, layout.columns)

@@ -119,13 +119,19 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 def figure(name: str, value: str, unit: str = "", kind: str = "") -> str:
     """A large number with its name, escaped."""
     mark = f' class="{kind}"' if kind else ""
-    tail = f'<span class="unit">{escape(unit)}</span>' if unit else ""
+    tail = f'<span class="unit">{escape(unit)}</span>' if unit and value != DASH else ""
     return f"<div{mark}><dt>{escape(name)}</dt><dd>{escape(value)}{tail}</dd></div>"
 
 
 def number(value: float | None, decimals: int = 2) -> str:
     """A number as the page shows it; a dash where it is undefined."""
     return DASH if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    """A number and its unit; a dash alone where it is undefined."""
+    shown = number(value)
+    return shown if shown == DASH else f"{shown} {unit}"
 
 
 def _figures(report: Mapping[str, Any]) -> str:
@@ -199,10 +205,10 @@ def _shown(embedded: Embedded) -> str:
 
 def _measurements(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [
-        ("Volume", f"{number(report['volume_ml'])} ml"),
-        ("Mean", f"{number(report['mean_hu'])} HU"),
-        ("Median", f"{number(report['median_hu'])} HU"),
-        ("Standard deviation", f"{number(report['std_hu'])} HU"),
+        ("Volume", _with_unit(report["volume_ml"], "ml")),
+        ("Mean", _with_unit(report["mean_hu"], "HU")),
+        ("Median", _with_unit(report["median_hu"], "HU")),
+        ("Standard deviation", _with_unit(report["std_hu"], "HU")),
         ("Extent", f" {TIMES} ".join(number(mm, 0) for mm in report["extent_mm"]) + " mm"),
         ("Reaches the border", _contact(report["border_contact_cm2"])),
     ]
