@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 
 def open_streams() -> None:
@@ -18,6 +19,12 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nothing = Path(os.devnull).open(  # noqa: SIM115  as long as the program
+                "r" if name == "stdin" else "w", encoding="utf-8"
+            )
+            setattr(sys, name, nothing)
 
 
 def set_up_streams(verbose: bool) -> None:

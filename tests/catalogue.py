@@ -284,6 +284,14 @@ VALUES: dict[str, Case] = {
         ),
         scaled(8, -1000),
     ),
+    "8 bits a value in words of 16, big endian": case(
+        d.both(
+            d.stored_values(lambda v: v % 200, "u1", BitsAllocated=8, BitsStored=8, HighBit=7),
+            d.each(RescaleSlope=8, RescaleIntercept=-1000),
+            e.by_tool("dcmconv", "+tb"),
+        ),
+        scaled(8, -1000),
+    ),
     "rescale that differs per slice": case(d.rescale_per_slice),
     "a slope written with an exponent": case(
         d.each(RescaleSlope="1.00000E+00", RescaleIntercept="-1.024e3")

@@ -79,6 +79,12 @@ TREES: dict[str, Case] = {
     "a slice as a gzip file that is cut": case(x.damaged_gzip, "TRUNCATED", "TRUNCATED"),
     "an archive with nothing in it": case(x.empty_zip, "NOT_CT"),
     "a 7-Zip archive": case(x.instead("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(600)), "NOT_CT"),
+    "a part of a zip in several files": case(
+        x.beside("a.z01", b"PK\x07\x08" + bytes(600)), EXACT, "NOT_CT"
+    ),
+    "a zip that begins with something else": case(
+        x.beside("a.zip", b"MZ\x90\x00" + bytes(600)), EXACT, "NOT_CT"
+    ),
     "a RAR archive": case(x.beside("a.rar", b"Rar!\x1a\x07\x01" + bytes(600)), EXACT, "NOT_CT"),
     "an image of a disc": case(x.beside("a.iso", bytes(40_000)), EXACT, "NOT_CT"),
     "an NRRD file": case(x.beside("ct.nrrd", b"NRRD0004\ntype: short\n"), EXACT, "NOT_CT"),

@@ -315,6 +315,34 @@ def test_case_is_done_again_when_the_result_would_differ(
     assert (row.status, row.weights_sha256) == ("done", weights)
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["liver.nii.gz", "liver.dcm"])
+def test_case_is_done_again_when_a_file_of_it_is_lost(
+    tmp_path: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    scan, output = tmp_path / "in", tmp_path / "out"
+    write_scan(scan)
+    (row,) = run(scan, output, outputs=("nifti", "dicom-seg"))
+    path = output / "cases" / row.case_id / name
+    whole = path.read_bytes()
+    damage(path)
+    assert [again.status for again in run(scan, output, outputs=("nifti", "dicom-seg"))] == ["done"]
+    assert path.read_bytes() == whole
+    (row,) = run(scan, output, outputs=("nifti", "dicom-seg"))
+    assert row.status == "skipped"
+
+
+def test_a_dicom_without_liver_has_no_seg_and_says_why(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in", liver_hu=-1000)
+    (row,) = run(tmp_path / "in", tmp_path / "out", outputs=("nifti", "dicom-seg", "dicom-sr"))
+    case = tmp_path / "out" / "cases" / row.case_id
+    assert files(case) == ["liver.nii.gz", "report.json"]
+    flags = json.loads((case / "report.json").read_text())["flags"]
+    assert "No liver was found: there is no DICOM SEG, and no SR." in [
+        flag["sentence"] for flag in flags
+    ]
+
+
 def test_a_refined_result_is_none_of_a_run_without_refine_and_back(tmp_path: Path) -> None:
     scan, output = tmp_path / "in", tmp_path / "out"
     write_scan(scan)

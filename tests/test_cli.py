@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,6 +50,38 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def broken(network: object, weights_sha256: str) -> Pipeline:
     raise KeyError("Musterfrau^Erika")
+
+
+def liverseg(shell: str, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    """The command as a shell runs it: "{}" stands for it and its arguments."""
+    command = shlex.join([sys.executable, "-m", "liverseg.cli", *map(str, arguments)])
+    return subprocess.run(
+        ["/bin/bash", "-c", shell.replace("{}", command)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "shell", ["{} <&-", "{} >&-", "{} 2>&-", "{} <&- >&- 2>&-", "{} | true; exit ${PIPESTATUS[0]}"]
+)
+def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, shell: str) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    ended = liverseg(shell, "convert", tmp_path / "ct.nii.gz", "-o", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
+
+
+def test_what_cannot_be_printed_is_told_and_no_matter_of_the_output_folder(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    ended = liverseg("{} >/dev/full", "inspect", tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "liverseg: standard output cannot be written: No space left on device\n"
+    )
+    ended = liverseg("{} 2>/dev/full", "convert", tmp_path, "-o", tmp_path / "out")
+    assert ended.returncode == 0
 
 
 def signalled(network: str, scan: Path, output: Path) -> subprocess.CompletedProcess[str]:

@@ -181,6 +181,20 @@ def test_an_unsafe_archive_is_listed(tmp_path: Path, small_dicom: Path) -> None:
         assert [(scan.code, scan.source) for scan in scans] == [("UNSAFE_ARCHIVE", archive)]
 
 
+def test_no_case_id_is_made_of_a_path(tmp_path: Path) -> None:
+    ids = []
+    for name in ("Muster_Hans", "elsewhere"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "junk").write_text("same")
+        (folder / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(600))
+        (folder / "cut.zip").write_bytes(b"PK\x03\x04")
+        with found_scans([folder]) as scans:
+            ids.append([scan.case_id for scan in scans])
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == 3
+
+
 def test_case_ids_are_unique_in_a_run(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         folder = tmp_path / "tree" / name / "same"

@@ -151,6 +151,15 @@ def test_the_volume_is_right_to_one_percent(done: dict[str, Done], name: str) ->
 
 
 @pytest.mark.parametrize("name", PHANTOMS)
+def test_report_and_manifest_have_one_spacing(done: dict[str, Done], name: str) -> None:
+    row = done[name].row
+    geometry = json.loads((done[name].case / "report.json").read_text())["geometry"]
+    assert geometry["spacing_mm"] == [row.spacing_x_mm, row.spacing_y_mm, row.spacing_z_mm]
+    heights, _ = PHANTOMS[name]
+    assert row.spacing_z_mm == pytest.approx(np.ptp(heights) / (SHAPE[2] - 1))
+
+
+@pytest.mark.parametrize("name", PHANTOMS)
 def test_the_mask_lies_on_the_original_slices(done: dict[str, Done], name: str) -> None:
     heights, tilt = PHANTOMS[name]
     assert_mask_on_slices(done[name].mask, ellipsoid(heights, tilt))
