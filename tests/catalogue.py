@@ -131,6 +131,9 @@ SERIES: dict[str, Case] = {
     "the same images compressed, under new identifiers": case(
         d.both(e.by_tool("dcmcjpeg", "+e1"), d.sent_again)
     ),
+    "the whole export twice, once big endian": case(
+        d.both(d.whole_copy, lambda folder: e.by_tool("dcmconv", "+tb")(folder / "again"))
+    ),
     "one identifier, another compression": case(
         d.both(d.whole_copy, lambda folder: e.by_tool("dcmcrle")(folder / "again")),
         "DUPLICATE_CONFLICT",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import io
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,7 +16,15 @@ import nibabel as nib
 import numpy as np
 import pydicom
 from conftest import AFFINE, edit_slices, small_ct
-from deliveries import Change, both, each, edited, enhanced, twice_in_one_series
+from deliveries import (
+    Change,
+    both,
+    each,
+    edited,
+    enhanced,
+    object_beside,
+    twice_in_one_series,
+)
 from encoders import save_encapsulated
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
@@ -543,6 +552,16 @@ def wrong_length(change: int) -> Change:
         path.write_bytes(content)
 
     return make
+
+
+def large_slide(folder: Path) -> None:
+    """A slide image of 5 GB, nearly all of it a hole on the disk."""
+    object_beside("1.2.840.10008.5.1.4.1.1.77.1.6", "SM")(folder)
+    path = folder / "other.dcm"
+    slide = pydicom.dcmread(path)
+    slide.file_meta.MediaStorageSOPClassUID = slide.SOPClassUID
+    slide.save_as(path)
+    os.truncate(path, 5 << 30)
 
 
 def classless(dataset: FileDataset, index: int) -> None:

@@ -195,7 +195,9 @@ def _condemned(
     series: Sequence[Series], broken: Sequence[Series], judging: Judging
 ) -> list[Series]:
     """Refuse accepted series with a broken file in one of their folders."""
-    folders: dict[Path, Series] = {judging.home(entry.files[0]): entry for entry in broken}
+    folders: dict[Path, Series] = {
+        judging.home(entry.files[0]): entry for entry in broken if entry.code != "NOT_CT"
+    }
     judged = []
     for entry in series:
         homes = map(judging.home, entry.files if folders else ())

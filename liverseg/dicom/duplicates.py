@@ -37,10 +37,13 @@ def without_duplicates(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
             left.append(item)
         elif not _same_image(first, item, digest):
             index = left.index(first)
+            differs = "has a copy that differs"
+            if item.transfer_syntax != first.transfer_syntax:
+                differs = "has a copy in another compression, which is not compared"
             raise ScanRejected(
                 "DUPLICATE_CONFLICT",
                 "images of one SOPInstanceUID should be equal; "
-                f"{slice_name(first.path, index, len(slices))} has a copy that differs",
+                f"{slice_name(first.path, index, len(slices))} {differs}",
             )
     return left, len(slices) - len(left)
 

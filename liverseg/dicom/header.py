@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
 
 from liverseg.dicom.deflate import inflated
 from liverseg.dicom.image import Layout, Pixels, Slice
@@ -39,6 +40,7 @@ from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 BYTE_BITS = 8
+CT_PREFIX = "1.2.840.10008.5.1.4.1.1.2"  # of the classes of CT
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -81,18 +83,30 @@ def ordinary_image(path: Path, sizes: Sizes = ORDINARY_SIZES) -> Slice | None:
         The image, or None when the header is not an ordinary one: `read_header` reads it then.
 
     Raises:
-        ScanRejected: TOO_LARGE, or UNREADABLE when the operating system does not let us read the
+        ScanRejected: TOO_LARGE, or NOT_CT where its meta information names another class;
+            UNREADABLE when the operating system does not let us read the
             file.
     """
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size > sizes.file_bytes:
-                raise ScanRejected("TOO_LARGE", f"files up to {sizes.file_bytes} bytes are read")
+                _refuse_large(path, sizes)
             plain = _plain_header(file)
     except OSError as error:
         raise ScanRejected("UNREADABLE", f"a file could not be read: {error.strerror}") from error
     return None if plain is None else _plain_slice(plain, path, size)
+
+
+def _refuse_large(path: Path, sizes: Sizes) -> NoReturn:
+    """Refuse a file that is too large; what is of another kind can be no slice of a CT."""
+    try:
+        meta_class = str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
+    except PARSE_ERRORS:
+        meta_class = ""
+    if meta_class and not meta_class.startswith(CT_PREFIX):
+        raise ScanRejected("NOT_CT", "a CT image is wanted; got a very large file of another class")
+    raise ScanRejected("TOO_LARGE", f"files up to {sizes.file_bytes} bytes are read")
 
 
 def read_header(path: Path, sizes: Sizes = ORDINARY_SIZES) -> tuple[Slice, Dataset | None]:

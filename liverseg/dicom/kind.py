@@ -13,7 +13,14 @@ PROJECTION_WORDS = frozenset(
     ("MIP", "MINIP", "MAXIP", "THICKMIP", "PROJECTION", "VRT", "VOLREN", "SSD")
 )
 PROJECTION_PAIRS = frozenset(
-    (("MIN", "IP"), ("MAX", "IP"), ("VOLUME", "RENDER"), ("SURFACE", "RENDER"), ("CURVED", "MPR"))
+    (
+        ("MIN", "IP"),
+        ("MAX", "IP"),
+        ("VOLUME", "RENDER"),
+        ("SURFACE", "RENDER"),
+        ("CURVED", "MPR"),
+        ("MPR", "CURVED"),
+    )
 )
 # Of derived images: what was taken of several values (PS3.3 C.8.16.1.4).
 EXTREMES = frozenset(("MAXIMUM", "MINIMUM"))
@@ -63,7 +70,7 @@ def is_page(item: Slice) -> bool:
     """
     placeless = item.position is None and item.orientation is None
     screen = placeless and bool(PAGE_WORDS.intersection(_words(item)))
-    return item.pixels == "whole" and (item.photometric not in GREY or screen)
+    return item.pixels == "whole" and (item.photometric.upper() not in GREY or screen)
 
 
 def _words(item: Slice) -> list[str]:

@@ -98,8 +98,11 @@ def text(dataset: Elements, keyword: str) -> str:
 
 def numbers(dataset: Elements, keyword: str, count: int) -> tuple[float, ...] | None:
     """The element's `count` finite numbers; None when absent, unparsable or of another count."""
+    found_texts = texts(dataset, keyword)
+    if any("_" in item for item in found_texts):  # Python's, not DICOM's
+        return None
     try:
-        found = tuple(float(item) for item in texts(dataset, keyword))
+        found = tuple(float(item) for item in found_texts)
     except ValueError:
         return None
     return found if len(found) == count and all(map(math.isfinite, found)) else None
