@@ -203,7 +203,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise ValueError("-o should name a file for the CSV; it is a folder")
     found = [scored(path) for path in (args.prediction, args.versus) if path is not None]
     # Files first: whoever reads the tables may go away (| head).
-    if found[0].scored and args.output is not None:
+    if found[0].cases and args.output is not None:
         write_scores(args.output, found[0].scored)
     if args.plots is not None:
         from liverseg.plots import draw_plots

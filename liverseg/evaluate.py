@@ -106,18 +106,23 @@ def mean_scores(cases: Sequence[Scores]) -> Scores:
 def write_scores(path: Path, scored: dict[str, Scores]) -> None:
     """Write a row a case and one, last, with the mean; an undefined figure is an empty cell.
 
+    Of each figure the mean is over the cases where it is defined: where a liver was missed there
+    are no distances. Without cases there is no row, so that an older file passes for nothing.
+
     Args:
         path: of the CSV; its folder is made when missing.
-        scored: case to figures; at least one.
+        scored: case to figures; a case may be called mean, too.
 
     Raises:
         OSError: the file cannot be written.
     """
-    rows = {**scored, MEAN: mean_scores(list(scored.values()))}
+    rows = list(scored.items())
+    if rows:
+        rows.append((MEAN, mean_scores(list(scored.values()))))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, figures in rows.items():
+    for name, figures in rows:
         cells = ("" if math.isnan(value) else f"{value:.{DECIMALS}f}" for value in astuple(figures))
         writer.writerow([name, *cells])
     path.parent.mkdir(parents=True, exist_ok=True)

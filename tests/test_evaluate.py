@@ -102,6 +102,27 @@ def test_a_pair_that_cannot_be_compared_is_one_line_and_the_rest_is_scored(
     assert [row["case"] for row in rows] == ["b", "mean"]
 
 
+def test_where_nothing_could_be_scored_no_older_figures_stay(
+    folders: tuple[str, str], tmp_path: Path
+) -> None:
+    run(folders, "-q", "-o", str(tmp_path / "s.csv"))
+    for name in ("a", "b"):
+        (tmp_path / "r" / f"{name}.nii.gz").write_bytes(b"no image")
+    assert run(folders, "-q", "-o", str(tmp_path / "s.csv")) == 1
+    assert (tmp_path / "s.csv").read_text().count("\n") == 1
+
+
+def test_a_case_may_be_called_mean(folders: tuple[str, str], tmp_path: Path) -> None:
+    for folder in folders:
+        save(Path(folder) / "mean.nii.gz", rod(3))
+    run(folders, "-q", "-o", str(tmp_path / "s.csv"))
+    rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
+    assert [(row["case"], row["dice"]) for row in rows][2:] == [
+        ("mean", "1.0000"),
+        ("mean", "0.5833"),
+    ]
+
+
 def test_nothing_paired_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path / "p" / "a.nii", rod(1))
     (tmp_path / "r").mkdir()
