@@ -37,7 +37,8 @@ def _version(package: str) -> str:
 
 
 def _engine(device: torch.device) -> str:
-    from liverseg.engine import chosen_engine, engine_from_environment
+    from liverseg.engine import chosen_engine
+    from liverseg.engine_names import engine_from_environment
     from liverseg.inferer import has_fast_bfloat16
 
     try:

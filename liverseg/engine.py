@@ -7,29 +7,14 @@ gives (1, heads, X, Y, Z) logits of liver minus the rest, the main head first. I
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 
 import torch
 from torch import nn
 
+from liverseg.engine_names import ENGINES
 from liverseg.engine_openvino import OpenVinoEngine
 from liverseg.engine_torch import TorchEngine
-
-ENGINES = ("auto", "torch", "openvino")
-ENGINE_VARIABLE = "LIVERSEG_ENGINE"
-
-
-def engine_from_environment() -> str:
-    """The engine that the environment variable LIVERSEG_ENGINE names, else "auto".
-
-    Raises:
-        ValueError: it names none of ENGINES.
-    """
-    name = os.environ.get(ENGINE_VARIABLE) or "auto"
-    if name not in ENGINES:
-        raise ValueError(f"{ENGINE_VARIABLE} should be one of {', '.join(ENGINES)}; got {name}")
-    return name
 
 
 def chosen_engine(name: str, device: torch.device) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from liverseg.bundle_files import bundle_root, bundle_weights
+from liverseg.engine_names import engine_from_environment
 from liverseg.failure import first_cause
 from liverseg.quick_imports import MONAI_EXTRAS
 
@@ -142,7 +143,7 @@ class BundlePipeline:
         refine: whether the CRF refines what the network says.
 
     Raises:
-        ValueError: a name that no device has.
+        ValueError: a name that no device has, or no engine in LIVERSEG_ENGINE.
         FileNotFoundError: there is no bundle.
     """
 
@@ -152,6 +153,7 @@ class BundlePipeline:
 
     def __post_init__(self) -> None:
         check_device_name(self.device)
+        engine_from_environment()
 
     @property
     def left_out(self) -> tuple[str, ...]:

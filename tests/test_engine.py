@@ -12,7 +12,8 @@ from torch import nn
 
 from liverseg.cache import user_cache
 from liverseg.dsn import DSN
-from liverseg.engine import ENGINES, chosen_engine, engine_from_environment, make_engine
+from liverseg.engine import chosen_engine, make_engine
+from liverseg.engine_names import ENGINES, engine_from_environment
 from liverseg.engine_openvino import MOST_SIZES, OpenVinoEngine
 from liverseg.engine_torch import without_batch_norms
 from liverseg.heads import LiverHeads

@@ -18,7 +18,14 @@ MAX_LINES = 300
 BASE = {"errors", "sizes"}
 FILES = BASE | {"dicom", "nifti", "nifti_sniff", "archive", "walk", "gather", "foreign", "packed"}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
-ENGINES_OF_OURS = {"engine", "engine_torch", "engine_openvino", "openvino_models", "cache"}
+ENGINES_OF_OURS = {
+    "engine",
+    "engine_names",
+    "engine_torch",
+    "engine_openvino",
+    "openvino_models",
+    "cache",
+}
 ENGINE = {"memory", "tiling", "heads", "cascade"} | ENGINES_OF_OURS
 SCANS = {"scan", "scans", "transforms"}
 OUTSIDE = SCANS | {"refinement", "training", "report", "outputs", "bundle_files"}
@@ -52,7 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine_torch": {"heads"},
     "openvino_models": {"cache", "heads"},
     "engine_openvino": {"engine_torch", "openvino_models", "heads"},
-    "engine": {"engine_torch", "engine_openvino"},
+    "engine_names": set(),
+    "engine": {"engine_torch", "engine_openvino", "engine_names"},
     "cascade": {"tiling", "inferer", "component"},
     "grid": BASE | {"interpolation", "resampler", "uneven"},
     "resampler": {"interpolation"},
