@@ -17,6 +17,7 @@ import itertools
 import math
 import sys
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import monai.networks.nets
 import torch
@@ -95,7 +96,7 @@ class DSN(nn.Module):
         self.in_channels = in_channels
         self.stride = STRIDE
         # Other normalisations than batch make every voxel see the whole input.
-        local = norm is None or norm == "batch"
+        local = norm is None or norm.lower() == "batch"
         self.halo = halo(kernel_sizes, deconv_kernel_size, skips) if local else None
         self.skips = skips
 
@@ -133,6 +134,12 @@ class DSN(nn.Module):
         self.head_layer6 = head(c5, 2)
         self.head_layer3 = head(c2, 1)
         self._initialise(init)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
+        """Pickled by liverseg.dsn, which every process can import, not by its name in MONAI."""
+        if type(self) is not DSN:
+            return super().__reduce_ex__(protocol)
+        return _blank, (), self.__dict__
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Logits: a list of all heads in training, the main head alone in evaluation.
@@ -268,6 +275,11 @@ def _check_layers(
         raise ValueError(f"deconv_kernel_size should be at least 2; got {deconv_kernel_size}")
     if init not in INITIALISATIONS:
         raise ValueError(f"init should be one of {', '.join(INITIALISATIONS)}; got {init!r}")
+
+
+def _blank() -> DSN:
+    """What a pickled network fills: found by its module, whatever is imported yet."""
+    return DSN.__new__(DSN)
 
 
 def _register() -> None:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 from liverseg.memory import is_out_of_memory, voxels_that_fit
@@ -151,12 +152,14 @@ class TiledInferer(Inferer):
         for tile in tiles(volume, box, size, halo, stride):
             logits = network(inputs[_ALL + tile.outer], *args, **kwargs)
             if output.numel() == 0:
-                # new_empty keeps the meta data of a MetaTensor, as one pass would.
                 shape = (*logits.shape[:2], *sides(box))
-                output = inputs.new_empty(shape, dtype=self.dtype)
+                output = torch.empty(shape, dtype=self.dtype, device=inputs.device)
             parts = zip(tile.inner, box, strict=True)
             inner = [slice(i.start - b.start, i.stop - b.start) for i, b in parts]
             output[_ALL + tuple(inner)] = logits[_ALL + tile.crop].to(self.dtype)
+        if isinstance(inputs, MetaTensor) and sides(box) == volume:
+            # As one pass has it; a part of a volume lies elsewhere.
+            return MetaTensor(output, meta=inputs.meta)
         return output
 
     def _reach(

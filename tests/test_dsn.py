@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import monai.networks.nets
 import pytest
@@ -162,6 +165,32 @@ def test_network_is_registered_with_monai() -> None:
 def test_bundle_configuration_builds_the_network_by_every_name(target: str) -> None:
     parser = ConfigParser({"network_def": {"_target_": target, "init": "he"}})
     assert type(parser.get_parsed_content("network_def")) is DSN
+
+
+def test_a_pickled_network_is_loaded_by_a_process_that_has_imported_nothing(
+    tmp_path: Path,
+) -> None:
+    network = DSN(**SMALL).eval()
+    torch.save(network, tmp_path / "whole.pt")
+    code = (
+        "import sys, torch; n = torch.load(sys.argv[1], weights_only=False); "
+        "print(type(n).__name__, float(n(torch.ones(1, 1, 8, 8, 8)).detach().sum()))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "whole.pt"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name, total = ended.stdout.split()
+    assert name == "DSN"
+    assert float(total) == pytest.approx(
+        float(network(torch.ones(1, 1, 8, 8, 8)).detach().sum()), rel=1e-5
+    )
+
+
+def test_batch_norm_in_any_spelling_keeps_the_halo() -> None:
+    assert DSN(norm="BATCH").halo == DSN(norm="batch").halo is not None
 
 
 def test_pickle_gives_the_same_network() -> None:

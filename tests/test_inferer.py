@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import nn
 
 from liverseg.dsn import DSN
@@ -137,3 +138,13 @@ def test_mixed_precision_agrees_with_single() -> None:
         mixed = AutocastInferer(amp=True)(image, network)
     assert mixed.dtype == torch.bfloat16
     assert torch.allclose(mixed.float(), single, atol=0.05 * float(single.abs().max()))
+
+
+def test_tiles_keep_the_meta_data_that_one_pass_keeps() -> None:
+    network = nn.Conv3d(1, 2, 3, padding=1)
+    image = MetaTensor(torch.rand(1, 1, 24, 24, 24), torch.diag(torch.tensor([2.0, 2, 2, 1])))
+    image.meta["a"] = 1
+    for most in (None, 8_000):
+        logits = TiledInferer(most, amp=False, halo=(4, 4, 4), stride=4)(image, network)
+        assert torch.equal(logits.affine, image.affine)
+        assert logits.meta["a"] == 1

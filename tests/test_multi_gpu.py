@@ -33,16 +33,18 @@ SMALL = {"channels": [4, 4, 8, 8, 8, 8], "kernel_sizes": [[3, 3, 3]] * 5 + [[1, 
 
 @pytest.fixture
 def overlay(tmp_path: Path) -> Path:
-    """Two phantoms, and what makes a training small and free of chance."""
+    """Three phantoms, one to validate on, and what makes a training small and free of chance."""
     image, affine, liver = phantom()
     cases = []
-    for number in range(2):
+    for number in range(3):
         case = {"image": f"ct{number}.nii.gz", "label": f"label{number}.nii.gz"}
         nib.save(nib.Nifti1Image(np.roll(image, 3 * number, 0), affine), tmp_path / case["image"])
         label = np.roll(liver, 3 * number, 0)
         nib.save(nib.Nifti1Image(label, affine), tmp_path / case["label"])
         cases.append(case)
-    (tmp_path / "list.json").write_text(json.dumps({"training": cases, "validation": []}))
+    (tmp_path / "list.json").write_text(
+        json.dumps({"training": cases[:2], "validation": cases[2:]})
+    )
     save_weights(DSN(out_channels=9, init="he", **SMALL, skips=True), tmp_path / "coarse.pt")
     warp, *_, label, joined, selected = ConfigParser.load_config_file(str(CONFIGS / "train.yaml"))[
         "train"
@@ -57,6 +59,7 @@ def overlay(tmp_path: Path) -> Path:
         "amp": False,
         "patches_per_scan": 2,
         "max_epochs": 3,
+        "val_interval": 2,
         "show_progress": False,
         "coarse_checkpoint": str(tmp_path / "coarse.pt"),
         "train#random_steps": [whole, label, joined, selected],
@@ -82,8 +85,14 @@ def losses(overlay: Path, name: str, launcher: list[str], configs: list[Path], b
     files = [str(path) for path in (*configs, overlay)]
     command = [sys.executable, *launcher, "-m", "monai.bundle", "run", "training"]
     command += ["--config_file", repr(files), "--batch_size", str(batch)]
-    done = subprocess.run(
-        command, cwd=bundle_root(), env=environment, capture_output=True, text=True, check=False
+    done = subprocess.run(  # in time: processes that wait for one another wait for ever
+        command,
+        cwd=bundle_root(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -105,6 +114,10 @@ def test_two_processes_lose_what_one_with_twice_the_batch_loses(overlay: Path) -
     for one, two in zip(*rows, strict=True):
         for head in ("main", "layer6", "layer3"):
             assert float(two[f"loss_{head}"]) == pytest.approx(float(one[f"loss_{head}"]), rel=2e-4)
+    # After the second epoch and the last.
+    dice = [[float(row["val_mean_dice"] or "nan") for row in one] for one in rows]
+    assert dice[1] == pytest.approx(dice[0], abs=0.02, nan_ok=True)
+    assert np.isnan(dice[0]).tolist() == [True, False, False]
     assert (together / "model.pt").is_file()
     assert (together / "checkpoint.pt").is_file()
     for rank in range(2):  # a thread of the group that is left may abort Python's end
