@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from liverseg.arguments import NEIGHBOURS, command_parser
 from liverseg.errors import ScanRejected
 from liverseg.size_options import limits_of, sizes_of
-from liverseg.streams import open_streams, say, set_up_streams, show
+from liverseg.streams import open_streams, say, set_up_streams, show, tell
 
 if TYPE_CHECKING:
     from liverseg.batch import Row
@@ -78,7 +78,7 @@ def _failed(error: Exception, verbose: bool, output: Path | None) -> int:
 
     cause = first_cause(error)
     if verbose:
-        print(where(error), file=sys.stderr)
+        tell(where(error))
     if isinstance(cause, ScanRejected):
         return say(str(cause), WRONG_OR_NOTHING)
     if isinstance(cause, OSError) and cause.errno is not None:
@@ -225,7 +225,7 @@ def _show_case(case: Case, number: int, count: int) -> None:
     from liverseg.tables import printable
 
     figures = f"dice {case.scores.dice:.3f}" if case.scores is not None else "not scored"
-    print(f"[{number}/{count}] {printable(case.name)} {figures}", file=sys.stderr, flush=True)
+    tell(f"[{number}/{count}] {printable(case.name)} {figures}")
 
 
 def _status_of_evaluation(found: Evaluation) -> int:

@@ -58,8 +58,13 @@ def show(text: str) -> None:
             raise ValueError(f"standard output cannot be written: {words}") from None
 
 
+def tell(text: str) -> None:
+    """Print on standard error, if it can be written: what is said there decides nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def say(sentence: str, status: int) -> int:
     """One line on standard error, if it can be written; gives the status back."""
-    with suppress(OSError):
-        print(f"liverseg: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    tell(f"liverseg: {' '.join(sentence.split())}")
     return status

@@ -115,7 +115,7 @@ SERIES: dict[str, Case] = {
         )
         for keyword, values in {
             "TriggerTime": ("0", "400"),
-            "NominalPercentageOfCardiacPhase": (30, 75),
+            "NominalPercentageOfCardiacPhase": (70, 80),
             "ContrastBolusAgent": ("", "Imeron 350"),
             "SeriesNumber": (3, 4),
             "SeriesDescription": ("venös", "arteriell"),
@@ -172,6 +172,34 @@ SERIES: dict[str, Case] = {
         d.both(d.each(ConvolutionKernel="B30f"), x.watching(3, ConvolutionKernel="B20f")),
         *(EXACT, "TOO_FEW_SLICES"),
     ),
+    "another kVp from the middle on, positions of two decimals": case(
+        d.both(
+            d.each(KVP=lambda index: "120" if index < 2 * COUNT else "100"),
+            x.raw_value_each("ImagePositionPatient", 2),
+        ),
+        start=long_scan(),
+    ),
+    "another kernel in every second slice": case(
+        d.each(ConvolutionKernel=lambda index: ("B30f", "B60f")[index % 2]),
+        *("TOO_FEW_SLICES", "TOO_FEW_SLICES"),
+    ),
+    "slices that an archive calls derived, overlapping": case(
+        d.each(
+            SliceThickness="5",
+            ImageType=lambda index: [("ORIGINAL", "DERIVED")[index % 2], "PRIMARY", "AXIAL"],
+        ),
+        start=long_scan(),
+    ),
+    "a second phase in two acquisitions, the last one short": case(
+        d.both(
+            d.each(AcquisitionNumber=1, AcquisitionTime=lambda index: f"1200{index:02d}"),
+            x.another_phase(
+                AcquisitionNumber=lambda index: 2 if index < 8 else 3,
+                AcquisitionTime=lambda index: f"1201{index:02d}",
+            ),
+        ),
+        *(EXACT, CHANGED),
+    ),
     "another kVp from the middle on": case(
         d.each(KVP=lambda index: "120" if index < 2 * COUNT else "100"), start=long_scan()
     ),
@@ -197,6 +225,16 @@ SERIES: dict[str, Case] = {
             PatientID=lambda index: "12" if index < COUNT // 2 else "012", FrameOfReferenceUID=""
         ),
         "AMBIGUOUS_POSITIONS",
+    ),
+    "another PatientID and no frame of reference in half of the slices": case(
+        d.each(
+            PatientID=lambda index: "12" if index < COUNT // 2 else "012",
+            FrameOfReferenceUID=lambda index: "1.2.3" if index < COUNT // 2 else "",
+        ),
+        "AMBIGUOUS_POSITIONS",
+    ),
+    "a RescaleType that says nothing in some slices": case(
+        d.each(RescaleType=lambda index: "US" if index > 8 else "HU")
     ),
     "another RescaleType in some slices": case(
         d.each(RescaleType=lambda index: "Z" if index > 8 else "HU"), "NO_RESCALE"

@@ -39,7 +39,7 @@ def pixel_digest(item: Slice) -> tuple[object, ...]:
     """
     layout = item.layout
     stored = (layout.rows, layout.columns, layout.bits_allocated, layout.bits_stored)
-    said = (*stored, layout.high_bit, layout.signed, item.photometric, item.frame)
+    said = (*stored, layout.high_bit, layout.signed, item.photometric, item.frame, layout.in_words)
     swapped = layout.offset is not None and item.transfer_syntax == BIG_ENDIAN
     swapped = swapped and layout.bits_allocated == WORD_BITS
     start, count = layout.start or 0, sys.maxsize  # what follows compressed pixels belongs to them

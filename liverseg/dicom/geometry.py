@@ -97,11 +97,6 @@ def heights_mm(slices: Sequence[Slice]) -> NDArray[np.float64]:
     return heights
 
 
-def is_even(heights: NDArray[np.float64]) -> bool:
-    """Whether slices at these heights, in any order, lie at equal steps."""
-    return len(heights) < 3 or bool(np.ptp(np.diff(np.sort(heights))) <= SAME_POSITION_MM)
-
-
 def sorted_by_position(slices: Sequence[Slice]) -> list[Slice]:
     """The slices in the order of their height; the order of equal heights does not change."""
     order = np.argsort(heights_mm(slices), kind="stable")
@@ -146,6 +141,15 @@ def _even_gap(slices: Sequence[Slice], gaps: NDArray[np.float64]) -> tuple[float
     median = float(np.median(gaps))
     axes = float(np.abs(np.cross(*plane_axes(slices[0]))).sum())  # 1 for axial slices
     return median, max(SPACING_TOLERANCE * median, ROUNDING_MM * axes)
+
+
+def is_even(slices: Sequence[Slice]) -> bool:
+    """Whether slices, in any order, lie one after the other at even steps."""
+    gaps = np.diff(np.sort(heights_mm(slices)))
+    if gaps.size == 0:
+        return True
+    median, tolerance = _even_gap(slices, gaps)
+    return bool(gaps.min() > SAME_POSITION_MM and np.abs(gaps - median).max() <= tolerance)
 
 
 def _missing_slices(

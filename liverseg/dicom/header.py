@@ -40,7 +40,7 @@ from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 BYTE_BITS = 8
-CT_PREFIX = "1.2.840.10008.5.1.4.1.1.2"  # of the classes of CT
+CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"  # with which those of enhanced CT begin
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -84,8 +84,7 @@ def ordinary_image(path: Path, sizes: Sizes = ORDINARY_SIZES) -> Slice | None:
 
     Raises:
         ScanRejected: TOO_LARGE, or NOT_CT where its meta information names another class;
-            UNREADABLE when the operating system does not let us read the
-            file.
+            UNREADABLE when the operating system does not let us read the file.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -104,7 +103,7 @@ def _refuse_large(path: Path, sizes: Sizes) -> NoReturn:
         meta_class = str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
     except PARSE_ERRORS:
         meta_class = ""
-    if meta_class and not meta_class.startswith(CT_PREFIX):
+    if meta_class and not meta_class.startswith(CT_CLASS):
         raise ScanRejected("NOT_CT", "a CT image is wanted; got a very large file of another class")
     raise ScanRejected("TOO_LARGE", f"files up to {sizes.file_bytes} bytes are read")
 

@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from liverseg.dicom.frames import frames_of
-from liverseg.dicom.header import ordinary_image, read_header
+from liverseg.dicom.header import CT_CLASS, ordinary_image, read_header
 from liverseg.dicom.image import Slice
 from liverseg.errors import ScanRejected
 from liverseg.sizes import ORDINARY_SIZES, Sizes
 
-CT_CLASSES = frozenset(
-    f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "2.1", "2.2")
-)  # CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage
-CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
+# CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage
+CT_CLASSES = frozenset((CT_CLASS, f"{CT_CLASS}.1", f"{CT_CLASS}.2"))
 ENHANCED_CLASSES = CT_CLASSES - {CT_CLASS}
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 

@@ -19,7 +19,7 @@ from liverseg.dicom.geometry import (
     slice_name,
     sorted_by_position,
 )
-from liverseg.dicom.grouping import SPACING_TOLERANCE
+from liverseg.dicom.grouping import PIXEL_TOLERANCE
 from liverseg.dicom.image import Slice
 from liverseg.dicom.kind import is_localizer, is_map, is_page, is_projection
 from liverseg.dicom.numbering import numbering_notes
@@ -250,7 +250,7 @@ def _require_one_matrix(slices: Sequence[Slice]) -> None:
         for what, of in checks:
             if of(item) == of(first):
                 continue
-            if not np.allclose(of(item), of(first), rtol=SPACING_TOLERANCE, atol=0):
+            if not np.allclose(of(item), of(first), rtol=PIXEL_TOLERANCE, atol=0):
                 wanted, got = " x ".join(f"{v:g}" for v in of(first)), of(item)
                 raise ScanRejected(
                     "MIXED_MATRIX",

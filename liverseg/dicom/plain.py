@@ -38,6 +38,9 @@ _LONG_TYPES = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT_TYPES = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 
+FLOATS = {"FL": "<f", "FD": "<d"}  # types of binary numbers
+
+
 class Unusual(Exception):
     """The header is not an ordinary one; pydicom is to read it, or to say what is wrong."""
 
@@ -54,14 +57,14 @@ class PlainHeader:
         pixel_length: as declared; UNDEFINED_LENGTH for compressed data.
     """
 
-    values: Mapping[str, str | list[str] | int | None]
+    values: Mapping[str, str | list[str] | int | float | None]
     transfer_syntax: str
     meta_class: str
     pixel_offset: int
     pixel_length: int
     original_encoding: tuple[bool, bool] = (False, True)
 
-    def get(self, keyword: str) -> str | list[str] | int | None:
+    def get(self, keyword: str) -> str | list[str] | int | float | None:
         """The value of an element; None when it is absent or empty."""
         return self.values.get(keyword)
 
@@ -219,7 +222,7 @@ def _after_item(head: bytes, position: int, explicit: bool, depth: int) -> int:
             position = start + length
 
 
-def _value(kind: str, data: bytes, loose: bool) -> str | list[str] | int | None:
+def _value(kind: str, data: bytes, loose: bool) -> str | list[str] | int | float | None:
     """A value as pydicom gives it."""
     if not data:
         return None
@@ -228,6 +231,10 @@ def _value(kind: str, data: bytes, loose: bool) -> str | list[str] | int | None:
             raise Unusual
         # Of the sign only the bits matter: values are compared modulo their size.
         return int.from_bytes(data, "little", signed=kind == "SS")
+    if kind in FLOATS:
+        if len(data) != struct.calcsize(FLOATS[kind]):
+            raise Unusual
+        return float(struct.unpack(FLOATS[kind], data)[0])
     text = data.decode("ascii", "ignore" if loose else "strict")
     if "\x1b" in text and not loose:  # another character set begins
         raise Unusual

@@ -11,7 +11,7 @@ from liverseg.dicom.image import Slice
 from liverseg.dicom.kind import is_reformatted
 from liverseg.dicom.numbering import thinned_notes
 from liverseg.dicom.pixels import LOSSY_SYNTAXES, MAYBE_LOSSY_SYNTAXES
-from liverseg.dicom.split import RECONSTRUCTION_KEYWORDS
+from liverseg.dicom.split import RECONSTRUCTION_KEYWORDS, natural
 from liverseg.dicom.values import PHASE_KEYWORDS
 
 
@@ -33,7 +33,7 @@ def remarks(slices: Sequence[Slice]) -> list[str]:
         found.append("a reformatted series (MPR)")
     for keyword in RECONSTRUCTION_KEYWORDS:
         number = PHASE_KEYWORDS.index(keyword)
-        if len({item.phase[number] for item in slices}) > 1:
+        if len({natural(item.phase[number]) for item in slices if item.phase[number]}) > 1:
             found.append(f"not all slices have the same {keyword}")
     if any(item.frame_of_reference == "" for item in slices):
         found.append("no frame of reference: no DICOM SEG")

@@ -9,6 +9,8 @@ from liverseg.dicom.geometry import slice_name
 from liverseg.dicom.image import Slice
 from liverseg.errors import ScanRejected
 
+UNSPECIFIED = {"": "HU", "US": "HU"}  # PS3.3 C.11.1.1.2; what the values are is looked at then
+
 
 def require_one_rescale(slices: Sequence[Slice]) -> None:
     """Check that the slices say how their values become HU, by their headers alone.
@@ -36,7 +38,7 @@ def require_one_rescale(slices: Sequence[Slice]) -> None:
                 "HU should go below 0, as fat and air do; unsigned values with an intercept of "
                 f"{item.intercept:g} cannot; in {name}",
             )
-    types = [item.rescale_type.upper() or "HU" for item in slices]
+    types = [UNSPECIFIED.get(item.rescale_type.upper(), item.rescale_type) for item in slices]
     for index, item in enumerate(slices):
         if types[index] != types[0]:
             name = slice_name(item.path, index, len(slices))

@@ -73,10 +73,10 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """
     for keyword in RECONSTRUCTION_KEYWORDS:
         by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
-        if len(by_value) > 1 and (_interleave(by_value) or not is_even(heights_mm(slices))):
+        if len(by_value) > 1 and (_overlap(by_value) or not is_even(slices)):
             return [part for group in by_value for part in parts_of(group)]
     if len(slices) >= 2 * MIN_SLICES and not _is_contiguous(slices):
-        hinted = (_grouped(slices, key, blank_joins=True) for key in (*HINTS, _image_type))
+        hinted = (_grouped(slices, key, blank_joins=True) for key in (*HINTS, _kind))
         named = (_by_value(slices, PHASE_KEYWORDS.index(name)) for name in INTERLEAVING_KEYWORDS)
         for groups in chain(named, hinted):
             if len(groups) > 1 and _interleave(groups):
@@ -161,6 +161,11 @@ def _image_type(item: Slice) -> object:
     return item.image_type
 
 
+def _kind(item: Slice) -> object:
+    """What ImageType says but for its first two values, which an archive changes now and then."""
+    return item.image_type[2:]
+
+
 def _rescale_type(item: Slice) -> object:
     """Maps of a material, or others, may differ in nothing else from the CT."""
     return item.rescale_type
@@ -183,7 +188,7 @@ def _hint(number: int, item: Slice) -> object:
 
 def _part(number: int, item: Slice) -> object:
     """A value of PART_KEYWORDS."""
-    return _natural(item.phase[number])
+    return natural(item.phase[number])
 
 
 def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
@@ -193,13 +198,13 @@ def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
     """
     groups: dict[tuple[float, str], list[Slice]] = defaultdict(list)
     for item in slices:
-        groups[_natural(item.phase[index])].append(item)
-    if len(groups) == 2 and _natural("") in groups:
+        groups[natural(item.phase[index])].append(item)
+    if len(groups) == 2 and natural("") in groups:
         return [list(slices)]
     return [groups[value] for value in sorted(groups)]
 
 
-def _natural(value: str) -> tuple[float, str]:
+def natural(value: str) -> tuple[float, str]:
     """Numbers in their order, however they are written, then texts."""
     try:
         number = float(value)
@@ -226,16 +231,20 @@ def _is_single(slices: Sequence[Slice]) -> bool:
 
 
 def _is_within(group: Sequence[Slice], volumes: Sequence[Sequence[Slice]]) -> bool:
-    """Whether slices only repeat what lies within a volume, as those that watch for contrast do.
+    """Whether slices only repeat what lies within every volume, as those that watch for contrast.
 
-    They are a part of their own, which is refused alone.
+    They are a part of their own, which is refused alone. What lies beyond one of the volumes may be
+    the rest of that one.
     """
-    heights = heights_mm([volumes[0][0], *group])[1:]
-    for volume in volumes:
-        inside = heights_mm([volumes[0][0], *volume])[1:]
-        if inside.min() <= heights.min() and heights.max() <= inside.max():
-            return True
-    return False
+    low, high = _range(group, group[0])
+    ranges = [_range(volume, group[0]) for volume in volumes]
+    return all(start <= low and high <= end for start, end in ranges)
+
+
+def _range(group: Sequence[Slice], reference: Slice) -> tuple[float, float]:
+    """The lowest and the highest slice, along the normal of the reference, in mm."""
+    heights = heights_mm([reference, *group])[1:]
+    return float(heights.min()), float(heights.max())
 
 
 def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]:
@@ -243,21 +252,19 @@ def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]
     places = _place_numbers(heights_mm(slices)).tolist()
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
         rounds = by_time(slices, places, index)
-        if 1 < len(rounds) < fewer_than and all(is_even(heights_mm(part)) for part in rounds):
+        if 1 < len(rounds) < fewer_than and all(map(is_even, rounds)):
             return rounds
     return []
 
 
 def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:
     """Whether two volumes of enough slices reach into each other's range."""
-    reference = groups[0][0]
-    ranges = []
-    for group in groups:
-        if len(group) < MIN_SLICES:
-            return False
-        heights = heights_mm([reference, *group])[1:]
-        ranges.append((float(heights.min()), float(heights.max())))
-    ranges.sort()
+    return all(len(group) >= MIN_SLICES for group in groups) and _overlap(groups)
+
+
+def _overlap(groups: Sequence[Sequence[Slice]]) -> bool:
+    """Whether two groups reach into each other's range."""
+    ranges = sorted(_range(group, groups[0][0]) for group in groups)
     return any(after[0] < before[1] for before, after in pairwise(ranges))
 
 
