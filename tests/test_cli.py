@@ -10,14 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import small_ct
-from tiny_pipeline import LIVER_ML, Source, write_nifti_scan, write_scan
+from tiny_pipeline import AFFINE, LIVER_ML, Source, phantom, write_nifti_scan, write_scan
 
 from liverseg import cli
 from liverseg.bundle_files import bundle_root
 from liverseg.dicom.write import SeriesHeader, write_ct_series
+from liverseg.outputs import write_nifti
 from liverseg.pipeline import Pipeline
 
 WEIGHTS = bundle_root() / "models" / "model.pt"
@@ -82,6 +84,11 @@ def test_what_cannot_be_printed_is_told_and_no_matter_of_the_output_folder(tmp_p
     )
     ended = liverseg("{} 2>/dev/full", "convert", tmp_path, "-o", tmp_path / "out")
     assert ended.returncode == 0
+    path = tmp_path / "mask.nii.gz"
+    write_nifti(path, (phantom() > 0).astype(np.uint8), AFFINE)
+    compared = ("evaluate", "--prediction", path, "--reference", path, "-o", tmp_path / "s.csv")
+    assert liverseg("{} 2>/dev/full", *compared).returncode == 0
+    assert (tmp_path / "s.csv").is_file()
 
 
 def signalled(network: str, scan: Path, output: Path) -> subprocess.CompletedProcess[str]:
