@@ -18,6 +18,7 @@ PAGE_FILE = "report.html"
 REPORT_FILE = "report.json"
 CASE_FILES = (REPORT_FILE, MASK_FILE, SEG_FILE, SR_FILE, PICTURE_FILE, PAGE_FILE)
 INDEX_FILE = "index.html"
+MANIFEST_FILE = "manifest.csv"
 # What `liverseg convert` calls its files.
 CONVERTED = re.compile(r"[0-9a-f]{16}\.nii\.gz")
 

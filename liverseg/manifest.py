@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from liverseg import __version__
+from liverseg.layout import MANIFEST_FILE
 from liverseg.outputs import PRIVATE_MODE, write_text
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Ledger:
 
     def __init__(self, folder: Path, order: Sequence[str] = ()) -> None:
         self._place = {case_id: place for place, case_id in enumerate(order)}
-        self._manifest = folder / "manifest.csv"
+        self._manifest = folder / MANIFEST_FILE
         self._linkage = folder / "linkage.csv"
         self._rows = _read(self._manifest, COLUMNS)
         self._links = _read(self._linkage, LINKAGE_COLUMNS)

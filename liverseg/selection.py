@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from liverseg.layout import CASES, CONVERTED
+from liverseg.layout import CASE_FILES, CASES, CONVERTED, MANIFEST_FILE
 from liverseg.scans import Scan
 
 
@@ -56,9 +56,11 @@ def _preference(scan: Scan) -> tuple[int, float]:
 
 
 def without_own(found: Sequence[Scan], inputs: Sequence[Path], output: Path) -> list[Scan]:
-    """Leave out what earlier runs have written, where the output folder is among the inputs."""
+    """Leave out what earlier runs have written, here or into another folder below the inputs."""
     own = output.resolve()
-    if any(Path(path).resolve().is_relative_to(own) for path in inputs):
+    roots = [Path(path).resolve() for path in inputs]
+    found = [scan for scan in found if not _result_of_another(scan.source.resolve(), roots)]
+    if any(root.is_relative_to(own) for root in roots):
         # Asked for by name; only what is certainly ours is left out.
         return [scan for scan in found if not _certainly_own(scan.source.resolve(), own)]
     return [scan for scan in found if not scan.source.resolve().is_relative_to(own)]
@@ -67,3 +69,11 @@ def without_own(found: Sequence[Scan], inputs: Sequence[Path], output: Path) -> 
 def _certainly_own(source: Path, own: Path) -> bool:
     converted = source.parent == own and CONVERTED.fullmatch(source.name) is not None
     return converted or source.is_relative_to(own / CASES)
+
+
+def _result_of_another(source: Path, roots: Sequence[Path]) -> bool:
+    """Whether something lies in a case's folder of a batch, and nobody has asked for it by name."""
+    case = source.parent if source.name in CASE_FILES else source
+    results = case.parent.parent
+    is_case = case.parent.name == CASES and (results / MANIFEST_FILE).is_file()
+    return is_case and not any(root.is_relative_to(results) for root in roots)

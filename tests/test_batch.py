@@ -563,6 +563,19 @@ def test_own_results_inside_the_input_are_not_read_again(tmp_path: Path) -> None
     assert first.case_id == second.case_id
 
 
+def test_results_of_another_run_inside_the_input_are_not_read_unless_asked_for(
+    tmp_path: Path,
+) -> None:
+    write_scan(tmp_path / "in" / "scan")
+    (first,) = run(tmp_path / "in", tmp_path / "in" / "earlier")
+    rows = run(tmp_path / "in", tmp_path / "out")
+    # What tells of the earlier batch is no image; its masks are not looked at.
+    assert [(row.status, row.code) for row in rows] == [("done", ""), ("rejected", "NOT_CT")]
+    mask = tmp_path / "in" / "earlier" / "cases" / first.case_id / "liver.nii.gz"
+    (row,) = run(mask, tmp_path / "again")
+    assert row.code == "HU_IMPLAUSIBLE"
+
+
 def test_best_series_of_a_study_is_the_one_with_most_slices(tmp_path: Path) -> None:
     write_scan(tmp_path / "in" / "thin", study_uid="1.2.3")
     for path in write_scan(tmp_path / "in" / "short", study_uid="1.2.3")[-3:]:

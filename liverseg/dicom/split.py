@@ -231,14 +231,15 @@ def _is_single(slices: Sequence[Slice]) -> bool:
 
 
 def _is_within(group: Sequence[Slice], volumes: Sequence[Sequence[Slice]]) -> bool:
-    """Whether slices only repeat what lies within every volume, as those that watch for contrast.
+    """Whether slices only repeat what lies within the volumes, as those that watch for contrast.
 
     They are a part of their own, which is refused alone. What lies beyond one of the volumes may be
-    the rest of that one.
+    the rest of that one, unless it is one place again and again.
     """
     low, high = _range(group, group[0])
     ranges = [_range(volume, group[0]) for volume in volumes]
-    return all(start <= low and high <= end for start, end in ranges)
+    watches = len(group) > 1 and high - low <= SAME_POSITION_MM
+    return (any if watches else all)(start <= low and high <= end for start, end in ranges)
 
 
 def _range(group: Sequence[Slice], reference: Slice) -> tuple[float, float]:
