@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUFFIXES = (".nii.gz", ".nii")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # Of the output folder of `liverseg segment`.
 CASES, MASK, LINKAGE = "cases", "liver.nii.gz", "linkage.csv"
 
@@ -38,7 +39,7 @@ def pairs(prediction: Path, reference: Path) -> Pairs:
     """Pair two files, or the files of two folders by their names.
 
     In an output folder of `liverseg segment` a case is named by its case id or, where linkage.csv
-    knows it, as the file or folder that it came from.
+    knows it, as the file, folder or archive that it came from, where only one did.
 
     Args:
         prediction: a .nii(.gz), a folder of those, or an output folder of `liverseg segment`.
@@ -112,9 +113,18 @@ def _aliases(folder: Path) -> dict[str, str]:
         return {}
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = [
-            (case_name(Path(row["source"]).name), row["case_id"])
+            (name, row["case_id"])
             for row in csv.DictReader(file)
             if row.get("source") and row.get("case_id")
+            for name in _names_of(Path(row["source"]).name)
         ]
     counts = Counter(name for name, _ in rows)
     return {name: case_id for name, case_id in rows if counts[name] == 1}
+
+
+def _names_of(source: str) -> set[str]:
+    """What a case may be called by its source: an archive with its suffix or without."""
+    for suffix in ARCHIVES:
+        if source.lower().endswith(suffix):
+            return {source, source[: -len(suffix)]}
+    return {case_name(source)}

@@ -51,6 +51,21 @@ def test_output_folder_of_segment_is_paired_by_the_name_of_the_source(tmp_path: 
     assert (found.lone_predictions, found.lone_references) == (("3", "4"), ("twice",))
 
 
+def test_a_case_out_of_an_archive_is_called_with_its_suffix_or_without(tmp_path: Path) -> None:
+    pred = touch(tmp_path / "out", *(f"cases/{case}/liver.nii.gz" for case in ("1", "2", "3", "4")))
+    (pred / "linkage.csv").write_text(
+        "case_id,source,study_uid,series_uid\n"
+        "1,/in/a.zip,,\n2,/in/b.tar.gz,1.2,1.3\n3,/in/c.ZIP,1,2\n4,/in/c,1,4\n"
+    )
+    ref = touch(tmp_path / "r", "a.nii.gz", "b.tar.gz.nii", "c.nii")
+    found = pairs(pred, ref)
+    assert {name: files[0].parent.name for name, files in found.files.items()} == {
+        "a": "1",
+        "b.tar.gz": "2",
+    }
+    assert found.lone_references == ("c",)
+
+
 def test_two_files_are_a_pair_whatever_their_names(tmp_path: Path) -> None:
     folder = touch(tmp_path, "mine.nii", "truth.nii.gz", "cases/7/liver.nii.gz")
     files = (folder / "mine.nii", folder / "truth.nii.gz")
