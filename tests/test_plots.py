@@ -91,6 +91,6 @@ def test_files_are_written_when_the_reader_of_the_tables_goes_away(
     os.close(reading)  # as `| head` leaves it, but before the first line
     done = subprocess.run([*command, "--reference", ref, *wanted], stdout=writing, check=False)
     os.close(writing)
-    assert done.returncode == 1
+    assert done.returncode == 0
     assert (tmp_path / "scores.csv").is_file()
     assert len(list((tmp_path / "plots").iterdir())) == 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 
 from pydicom.dataset import Dataset
 
@@ -90,6 +89,7 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
     said = dict(zip(HINT_KEYWORDS, whole.hints, strict=True))
     for keyword, (sequence, attribute) in FRAME_HINTS.items():
         said[keyword] = text(group(sequence), attribute) or said[keyword]
+    phase = (acquisition, "/".join(filter(None, stack)), kernel, kvp, acquired, reference)
     return replace(
         whole,
         frame=index,
@@ -102,6 +102,7 @@ def _frame(whole: Slice, index: int, item: Dataset, common: Dataset) -> Slice:
         slope=number(values, "RescaleSlope"),
         intercept=number(values, "RescaleIntercept"),
         rescale_type=text(values, "RescaleType"),
-        phase=(acquisition, "/".join(chain(filter(None, stack))), kernel, kvp, acquired, reference),
+        # What a frame does not say is said of all of them, if at all.
+        phase=tuple(own or of_all for own, of_all in zip(phase, whole.phase, strict=True)),
         hints=tuple(said.values()),
     )

@@ -23,11 +23,12 @@ from liverseg.dicom.grouping import PIXEL_TOLERANCE
 from liverseg.dicom.image import Slice
 from liverseg.dicom.kind import is_localizer, is_map, is_page, is_projection
 from liverseg.dicom.numbering import numbering_notes
+from liverseg.dicom.parts import require_apart, require_single
 from liverseg.dicom.phases import MIN_SLICES
 from liverseg.dicom.pixels import require_decoder, stored_dtype
 from liverseg.dicom.remarks import remarks
 from liverseg.dicom.rescale import require_one_rescale
-from liverseg.dicom.split import by_frame_of_reference, parts_of, require_single
+from liverseg.dicom.split import by_frame_of_reference, parts_of
 from liverseg.dicom.values import counted
 from liverseg.errors import ScanRejected
 from liverseg.sizes import Sizes
@@ -76,8 +77,11 @@ def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes) -> list[Judged
                 + " sent again under new identifiers and left out"
             )
         stacks = _by_orientation(scan, notes)
-        frames = [frame for stack in stacks for frame in by_frame_of_reference(stack)]
-        parts = [part for frame in frames for part in parts_of(frame)]
+        parts = []
+        for frame in (frame for stack in stacks for frame in by_frame_of_reference(stack)):
+            found = parts_of(frame)
+            require_apart(found)
+            parts.extend(found)
     except ScanRejected as error:
         return [Judged(tuple(slices), error.code, error.detail, tuple(notes))]
     notes.extend(numbering_notes(slices))

@@ -13,15 +13,23 @@ import numpy as np
 
 from liverseg.dicom.geometry import SAME_POSITION_MM, heights_mm, is_even
 from liverseg.dicom.image import Slice
-from liverseg.dicom.phases import MIN_SLICES, by_time, turn_by_turn
+from liverseg.dicom.parts import is_volume, place_numbers, range_mm
+from liverseg.dicom.phases import (
+    MIN_SLICES,
+    MOST_BETWEEN,
+    by_time,
+    numbered_in_place,
+    turn_by_turn,
+)
 from liverseg.dicom.values import HINT_KEYWORDS, PART_KEYWORDS, PHASE_KEYWORDS
 from liverseg.errors import ScanRejected
 
-INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier", "Acquisition")
+INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier")
 THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
 
 
+LEAST_OF_LONGEST = 0.9  # slices of a volume that has no value, of those of the longest
 SPACING_DIGITS = 4  # of mm
 HINT_DIGITS = 2
 Key = Callable[[Slice], object]
@@ -75,16 +83,20 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
         if len(by_value) > 1 and (_overlap(by_value) or not is_even(slices)):
             return [part for group in by_value for part in parts_of(group)]
-    if len(slices) >= 2 * MIN_SLICES and not _is_contiguous(slices):
-        hinted = (_grouped(slices, key, blank_joins=True) for key in (*HINTS, _kind))
+    counted = is_even(slices) and numbered_in_place(slices)
+    if len(slices) >= 2 * MIN_SLICES and not _is_contiguous(slices) and not counted:
+        hinted = [_grouped(slices, key, blank_joins=True) for key in (*HINTS, _kind)]
+        for groups in hinted:
+            if len(groups) > 1 and _overlap(groups) and all(is_volume(one) for one in groups):
+                return [part for group in groups for part in parts_of(group)]
         named = (_by_value(slices, PHASE_KEYWORDS.index(name)) for name in INTERLEAVING_KEYWORDS)
-        for groups in chain(named, hinted):
+        for groups in chain(named, _few_times(slices), hinted):
             if len(groups) > 1 and _interleave(groups):
                 # A phase may have been scanned in several acquisitions.
                 whole = _whole_phases(slices, fewer_than=len(groups))
                 return whole or [part for group in groups for part in parts_of(group)]
 
-    places = _place_numbers(heights_mm(slices))
+    places = place_numbers(heights_mm(slices))
     if int(np.bincount(places).max()) == 1:
         turns = turn_by_turn(slices, places.tolist())
         if not turns or _is_contiguous(slices):
@@ -104,25 +116,6 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
         if in_time:
             return in_time
     return [list(slices)]
-
-
-def require_single(slices: Sequence[Slice]) -> None:
-    """Check that every position holds one slice.
-
-    Raises:
-        ScanRejected: AMBIGUOUS_POSITIONS when positions repeat, since no tag separates them.
-    """
-    heights = heights_mm(slices)
-    places = _place_numbers(heights)
-    most = int(np.bincount(places).max())
-    if most > 1:
-        repeated = int(np.bincount(places).argmax())
-        where = heights[places == repeated][0] - heights.min()
-        raise ScanRejected(
-            "AMBIGUOUS_POSITIONS",
-            f"every position should hold one slice; {most} at {where:.3f} mm above the lowest, and "
-            "no acquisition, phase, kernel, kVp, type or time tells them apart",
-        )
 
 
 def _by_what_else_differs(slices: Sequence[Slice]) -> Iterator[list[list[Slice]]]:
@@ -148,7 +141,7 @@ def _grouped(slices: Sequence[Slice], key: Key, *, blank_joins: bool = False) ->
     groups: dict[object, list[Slice]] = defaultdict(list)
     for item in slices:
         groups[key(item)].append(item)
-    if blank_joins and len(groups) == 2 and "" in groups:
+    if blank_joins and len(groups) == 2 and "" in groups and not all(map(is_even, groups.values())):
         return [list(slices)]
     # Alike in type nearly always: numbers in their order, or texts.
     alike = len({type(value) for value in groups}) == 1
@@ -199,7 +192,11 @@ def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
     groups: dict[tuple[float, str], list[Slice]] = defaultdict(list)
     for item in slices:
         groups[natural(item.phase[index])].append(item)
-    if len(groups) == 2 and natural("") in groups:
+    blank = groups.get(natural(""), [])
+    if blank and len(groups) == 2 and not all(map(is_even, groups.values())):
+        return [list(slices)]
+    # A few slices that lack what tells two volumes apart may be the rest of either.
+    if blank and len(groups) > 2 and len(blank) < LEAST_OF_LONGEST * max(map(len, groups.values())):
         return [list(slices)]
     return [groups[value] for value in sorted(groups)]
 
@@ -213,49 +210,39 @@ def natural(value: str) -> tuple[float, str]:
     return (number, "") if math.isfinite(number) else (float("inf"), value)
 
 
-def _place_numbers(
-    heights: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """(N,) the rank of each slice's position; one rank for positions that are the same."""
-    order = np.argsort(heights, kind="stable")
-    ranks = np.cumsum(np.diff(heights[order], prepend=heights[order[:1]]) > SAME_POSITION_MM)
-    places = np.empty(len(heights), dtype=np.int64)
-    places[order] = ranks
-    return places
-
-
 def _is_single(slices: Sequence[Slice]) -> bool:
     """Whether a part is a volume by itself: enough slices, no position twice."""
-    places = _place_numbers(heights_mm(slices))
+    places = place_numbers(heights_mm(slices))
     return len(slices) >= MIN_SLICES and int(np.bincount(places).max()) == 1
 
 
 def _is_within(group: Sequence[Slice], volumes: Sequence[Sequence[Slice]]) -> bool:
-    """Whether slices only repeat what lies within the volumes, as those that watch for contrast.
+    """Whether slices only repeat what lies within the volumes, or watch one place for contrast.
 
     They are a part of their own, which is refused alone. What lies beyond one of the volumes may be
-    the rest of that one, unless it is one place again and again.
+    the rest of that one.
     """
-    low, high = _range(group, group[0])
-    ranges = [_range(volume, group[0]) for volume in volumes]
-    watches = len(group) > 1 and high - low <= SAME_POSITION_MM
-    return (any if watches else all)(start <= low and high <= end for start, end in ranges)
-
-
-def _range(group: Sequence[Slice], reference: Slice) -> tuple[float, float]:
-    """The lowest and the highest slice, along the normal of the reference, in mm."""
-    heights = heights_mm([reference, *group])[1:]
-    return float(heights.min()), float(heights.max())
+    low, high = range_mm(group, group[0])
+    ranges = [range_mm(volume, group[0]) for volume in volumes]
+    if len(group) > 1 and high - low <= SAME_POSITION_MM:
+        return True
+    return all(start <= low and high <= end for start, end in ranges)
 
 
 def _whole_phases(slices: Sequence[Slice], fewer_than: int) -> list[list[Slice]]:
     """The slices as fewer, evenly spaced volumes that follow one another in time; [] if none."""
-    places = _place_numbers(heights_mm(slices)).tolist()
+    places = place_numbers(heights_mm(slices)).tolist()
     for index in range(len(PART_KEYWORDS), len(PHASE_KEYWORDS)):
         rounds = by_time(slices, places, index)
         if 1 < len(rounds) < fewer_than and all(map(is_even, rounds)):
             return rounds
     return []
+
+
+def _few_times(slices: Sequence[Slice]) -> list[list[list[Slice]]]:
+    """The slices by their acquisition time, where that is one for each of a few volumes."""
+    groups = _by_value(slices, PHASE_KEYWORDS.index("Acquisition"))
+    return [groups] if len(groups) <= MOST_BETWEEN and all(map(is_volume, groups)) else []
 
 
 def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:
@@ -265,7 +252,7 @@ def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:
 
 def _overlap(groups: Sequence[Sequence[Slice]]) -> bool:
     """Whether two groups reach into each other's range."""
-    ranges = sorted(_range(group, groups[0][0]) for group in groups)
+    ranges = sorted(range_mm(group, groups[0][0]) for group in groups)
     return any(after[0] < before[1] for before, after in pairwise(ranges))
 
 
