@@ -179,6 +179,25 @@ SERIES: dict[str, Case] = {
         ),
         start=long_scan(),
     ),
+    "another kernel from the middle on, a slice missing there": case(
+        d.both(
+            d.each(ConvolutionKernel=lambda index: "B30f" if index < 2 * COUNT else "B60f"),
+            d.remove(2 * COUNT),
+        ),
+        "MISSING_SLICES",
+        start=long_scan(),
+    ),
+    "a kernel written in two ways": case(
+        d.each(ConvolutionKernel=lambda index: (["Br40d", "3"], "BR40D")[index % 2])
+    ),
+    "phases of two lengths whose times run on": case(
+        d.both(
+            d.each(AcquisitionTime=lambda index: f"1200{index:02d}"),
+            x.another_phase(AcquisitionTime=lambda index: f"1201{index:02d}"),
+            d.remove(11),
+        ),
+        *(start_of(11), CHANGED),
+    ),
     "another kernel in every second slice": case(
         d.each(ConvolutionKernel=lambda index: ("B30f", "B60f")[index % 2]),
         *("TOO_FEW_SLICES", "TOO_FEW_SLICES"),

@@ -29,6 +29,8 @@ THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave not
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
 
 
+ROW_TOLERANCE = 0.05  # of the step of a row of slices
+MOST_STEPS = 3  # from slice to slice of a row: more are a space between two scans
 LEAST_OF_LONGEST = 0.9  # slices of a volume that has no value, of those of the longest
 SPACING_DIGITS = 4  # of mm
 HINT_DIGITS = 2
@@ -66,7 +68,7 @@ def by_frame_of_reference(slices: Sequence[Slice]) -> list[list[Slice]]:
 def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Split a series that holds several volumes.
 
-    Reconstructions (kernel, kVp) are split unless one begins where the other ends, and
+    Reconstructions (kernel, kVp) are split unless they are stretches of one row, and
     acquisitions, phases and what else names a volume where they interleave, unless together they
     lie slice by slice; otherwise only when positions repeat or a phase lies between the slices of
     another. Times that run on from slice to slice are no reason: by time, the first image of every
@@ -81,7 +83,7 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """
     for keyword in RECONSTRUCTION_KEYWORDS:
         by_value = _by_value(slices, PHASE_KEYWORDS.index(keyword))
-        if len(by_value) > 1 and (_overlap(by_value) or not is_even(slices)):
+        if len(by_value) > 1 and not _runs_on(slices, by_value):
             return [part for group in by_value for part in parts_of(group)]
     counted = is_even(slices) and numbered_in_place(slices)
     if len(slices) >= 2 * MIN_SLICES and not _is_contiguous(slices) and not counted:
@@ -190,10 +192,16 @@ def _by_value(slices: Sequence[Slice], index: int) -> list[list[Slice]]:
     A slice without the value goes with the others where they have only one.
     """
     groups: dict[tuple[float, str], list[Slice]] = defaultdict(list)
+    reconstruction = PHASE_KEYWORDS[index] in RECONSTRUCTION_KEYWORDS
     for item in slices:
-        groups[natural(item.phase[index])].append(item)
+        value = item.phase[index]
+        # Of a kernel the first value names it, in whatever letters.
+        groups[natural(value.partition("\\")[0].casefold() if reconstruction else value)].append(
+            item
+        )
     blank = groups.get(natural(""), [])
-    if blank and len(groups) == 2 and not all(map(is_even, groups.values())):
+    volumes = not reconstruction and all(map(is_even, groups.values()))
+    if blank and len(groups) == 2 and not volumes:
         return [list(slices)]
     # A few slices that lack what tells two volumes apart may be the rest of either.
     if blank and len(groups) > 2 and len(blank) < LEAST_OF_LONGEST * max(map(len, groups.values())):
@@ -243,6 +251,20 @@ def _few_times(slices: Sequence[Slice]) -> list[list[list[Slice]]]:
     """The slices by their acquisition time, where that is one for each of a few volumes."""
     groups = _by_value(slices, PHASE_KEYWORDS.index("Acquisition"))
     return [groups] if len(groups) <= MOST_BETWEEN and all(map(is_volume, groups)) else []
+
+
+def _runs_on(slices: Sequence[Slice], groups: Sequence[Sequence[Slice]]) -> bool:
+    """Whether groups are stretches of one row of slices, of which some may be missing."""
+    group_of = {id(item): number for number, group in enumerate(groups) for item in group}
+    heights = heights_mm(slices)
+    order = np.argsort(heights, kind="stable")
+    along = [group_of[id(slices[number])] for number in order.tolist()]
+    changes = sum(before != after for before, after in pairwise(along))
+    gaps = np.diff(heights[order])
+    steps = gaps / max(float(np.median(gaps)), SAME_POSITION_MM)
+    whole = np.rint(steps)
+    even = np.abs(steps - whole).max() <= ROW_TOLERANCE and whole.min() >= 1
+    return bool(even and whole.max() <= MOST_STEPS and changes * MIN_SLICES <= len(slices))
 
 
 def _interleave(groups: Sequence[Sequence[Slice]]) -> bool:
