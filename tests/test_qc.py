@@ -204,3 +204,28 @@ def test_what_is_not_known_is_null_in_the_report() -> None:
     report = measure(np.zeros(mask.shape, np.int16), mask, AFFINE).as_json()
     assert [report[key] for key in ("components", "removed_share", "disagreement")] == [None] * 3
     assert report["border_contact_cm2"] == {}
+
+
+@pytest.mark.parametrize(("padding", "is_cut"), [(-1024, True), (-3024, True), (-1000, False)])
+def test_a_liver_that_ends_at_padding_is_cut(padding: int, is_cut: bool) -> None:
+    # 20 x 30 faces of 2 x 1.5 mm2 = 18 cm2 at the top, where the slices were left blank.
+    mask = box_mask((30, 40, 30), (5, 5, 10), (25, 35, 20))
+    image = np.full(mask.shape, 40, np.int16)
+    image[:, :, 20:] = padding
+    quality = measure(image, mask, AFFINE)
+    assert ("CUT_BY_FIELD_OF_VIEW" in codes(quality)) == is_cut
+    contact = {"padded": pytest.approx(18.0)} if is_cut else {}
+    assert dict(quality.border_contact_cm2) == contact
+    image[:, :, 21:] = np.arange(40)[:, None]  # one blank slice only, perhaps gas
+    assert not measure(image, mask, AFFINE).touches_border
+
+
+def test_a_liver_that_ends_at_the_circle_of_the_reconstruction_is_cut() -> None:
+    circle = np.hypot(*np.mgrid[-32:32, -32:32]) < 25
+    mask = np.zeros((64, 64, 20), np.uint8)
+    mask[:32] = circle[:32, :, None]
+    mask[:, :, :2] = mask[:, :, -2:] = 0
+    image = np.where(circle[:, :, None], 40, -2000).astype(np.int16).repeat(20, axis=2)
+    quality = measure(image, mask, AFFINE)
+    assert quality.touches_border == ("padded",)
+    assert "reaches the padded border of the scan" in quality.flags[0].sentence

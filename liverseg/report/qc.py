@@ -16,6 +16,11 @@ from liverseg.report.flags import NOTHING_FOUND, UNEVEN, Flag, Found, flags_of, 
 from liverseg.report.tally import Tally
 
 MM3_PER_ML = 1000.0
+# What was not scanned has one value, as low as scanners go, for so many voxels from the liver on.
+PADDING_HU = -1024
+PADDING_VOXELS = 3
+PADDING_CM2 = 5.0  # less of it may be gas in the bowel
+PADDED = "padded"  # beside the sides of the field of view
 MM2_PER_CM2 = 100.0
 # Decimals of ml, HU and mm in every file that this package writes.
 DECIMALS = 2
@@ -138,7 +143,7 @@ def measure(
     tally = Tally.of(image[box], mask[box])
     voxels = tally.voxels if thickness is None else float((mask > 0).sum(axis=(0, 1)) @ thickness)
     ml, mean_hu = volume_ml(voxels, affine), tally.mean_hu
-    contact = _border_contact(mask, affine)
+    contact = (*_border_contact(mask, affine), *_padding_contact(image, mask, box, affine))
     sides = tuple(side for side, _ in contact)
     return Quality(
         volume_ml=ml,
@@ -213,3 +218,41 @@ def _border_contact(
             if voxels:
                 area_cm2[_SIDES[side]] = voxels * voxel_cm2
     return tuple((side, area_cm2[side]) for side in _SIDES.values() if side in area_cm2)
+
+
+def _padding_contact(
+    image: npt.NDArray[np.int16],
+    mask: npt.NDArray[np.uint8],
+    box: tuple[slice, ...],
+    affine: npt.NDArray[np.float64],
+) -> tuple[tuple[str, float], ...]:
+    """How much of the mask borders on what was not scanned, in cm2; () where that is little.
+
+    What lies outside the circle of a reconstruction, and slices that were left blank, have one
+    value, the lowest of all, over several voxels.
+    """
+    lowest = int(image.min())
+    if lowest > PADDING_HU:
+        return ()
+    around = tuple(
+        slice(max(0, part.start - PADDING_VOXELS), part.stop + PADDING_VOXELS) for part in box
+    )
+    liver, empty = mask[around] > 0, image[around] == lowest
+    area_cm2 = 0.0
+    for axis in range(mask.ndim):
+        one, other = (affine[:3, edge] for edge in range(mask.ndim) if edge != axis)
+        voxel_cm2 = float(np.linalg.norm(np.cross(one, other))) / MM2_PER_CM2
+        inside, outside = np.moveaxis(liver, axis, 0), np.moveaxis(empty, axis, 0)
+        for step in (1, -1):
+            inner, outer = inside[::step], outside[::step]
+            faces = inner[:-1] & outer[1:]
+            if not faces.any():
+                continue
+            at, first, second = np.nonzero(faces)
+            padded = np.ones(at.size, dtype=bool)
+            for further in range(2, PADDING_VOXELS + 1):
+                # Beyond the image there is nothing either.
+                there = np.minimum(at + further, len(outer) - 1)
+                padded &= outer[there, first, second]
+            area_cm2 += int(np.count_nonzero(padded)) * voxel_cm2
+    return ((PADDED, area_cm2),) if area_cm2 >= PADDING_CM2 else ()
