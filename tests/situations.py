@@ -190,6 +190,16 @@ SERIES: dict[str, Case] = {
     "a kernel written in two ways": case(
         d.each(ConvolutionKernel=lambda index: (["Br40d", "3"], "BR40D")[index % 2])
     ),
+    "phases by times with colons, a date on some": case(
+        d.both(
+            d.each(
+                AcquisitionTime=lambda index: f"12:00:{index:02d}",
+                AcquisitionDate=lambda index: "" if index % 3 else "20240101",
+            ),
+            x.another_phase(AcquisitionTime=lambda index: f"12:01:{index:02d}"),
+        ),
+        *(EXACT, CHANGED),
+    ),
     "phases of two lengths whose times run on": case(
         d.both(
             d.each(AcquisitionTime=lambda index: f"1200{index:02d}"),

@@ -16,6 +16,7 @@ from liverseg.dicom.values import PART_KEYWORDS, PHASE_KEYWORDS
 MIN_SLICES = 8  # a scan of fewer is no volume (intake.md)
 MOST_PHASES = 100  # that are told apart by pauses
 CLEARLY = 1.1  # times another pause
+DATED = re.compile(r"\d{8}(?=\d{4})")  # a date before a time
 TIME = re.compile(r"(\d{8})?(\d\d)(?:(\d\d)(\d\d(?:\.\d*)?)?)?")
 MOST_BETWEEN = 4  # phases whose slices lie between one another
 
@@ -32,7 +33,10 @@ def by_time(slices: Sequence[Slice], places: Sequence[int], index: int) -> list[
         places: the number of each one's place.
         index: of the time among the phase values.
     """
-    times = [seconds_of(item.phase[index]) for item in slices]
+    said = [item.phase[index].replace(":", "") for item in slices]  # ACR-NEMA's have colons
+    if not all(DATED.match(text) for text in said):
+        said = [DATED.sub("", text) for text in said]
+    times = [seconds_of(text) for text in said]
     if any(math.isnan(time) for time in times):
         return []
     order = sorted(range(len(slices)), key=lambda number: times[number])
