@@ -27,8 +27,6 @@ from liverseg.errors import ScanRejected
 INTERLEAVING_KEYWORDS = ("AcquisitionNumber", "TemporalPositionIdentifier")
 THICKNESS_TOLERANCE = 0.02  # of SliceThickness: gaps this close to it leave nothing out
 RECONSTRUCTION_KEYWORDS = ("ConvolutionKernel", "KVP")  # one volume has one of each
-
-
 ROW_TOLERANCE = 0.05  # of the step of a row of slices
 MOST_STEPS = 3  # from slice to slice of a row: more are a space between two scans
 LEAST_OF_LONGEST = 0.9  # slices of a volume that has no value, of those of the longest
@@ -70,9 +68,9 @@ def parts_of(slices: Sequence[Slice]) -> list[list[Slice]]:
 
     Reconstructions (kernel, kVp) are split unless they are stretches of one row, and
     acquisitions, phases and what else names a volume where they interleave, unless together they
-    lie slice by slice; otherwise only when positions repeat or a phase lies between the slices of
-    another. Times that run on from slice to slice are no reason: by time, the first image of every
-    position makes the first part, and so on, when the parts follow one another.
+    lie slice by slice, or are numbered one after the other; otherwise only when positions repeat or
+    a phase lies between the slices of another. Times that run on from slice to slice are no reason:
+    by time, parts end where the longest pauses are (`by_time`).
 
     Args:
         slices: with positions, of one orientation.
