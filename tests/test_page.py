@@ -259,11 +259,22 @@ def test_picture_stands_for_the_viewer_without_webgl(browser: Browser, tmp_path:
     page.close()
 
 
-def test_narrow_page_does_not_scroll_sideways(seen: Seen) -> None:
-    seen.page.set_viewport_size({"width": 390, "height": 800})
+@pytest.mark.parametrize("width", [390, 360, 320])
+def test_narrow_page_does_not_scroll_sideways_nor_break_a_number(seen: Seen, width: int) -> None:
+    seen.page.set_viewport_size({"width": width, "height": 800})
     widths = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    volume = seen.page.locator(".facts td").first
+    lines = volume.evaluate(
+        "cell => cell.clientHeight / parseFloat(getComputedStyle(cell).fontSize)"
+    )
+    tables = seen.page.evaluate(
+        "[...document.querySelectorAll('.facts')].map(table =>"
+        " table.parentElement.getBoundingClientRect().right - table.getBoundingClientRect().right)"
+    )
     seen.page.set_viewport_size({"width": 900, "height": 700})
     assert widths[0] <= widths[1]
+    assert lines < 3, "the volume is on one line"
+    assert min(tables) > 0, "each table is within its card"
 
 
 def test_page_has_a_policy_that_allows_its_own_texts_only() -> None:

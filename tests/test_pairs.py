@@ -36,12 +36,16 @@ def test_output_folder_of_segment_is_paired_by_case_id(tmp_path: Path) -> None:
     assert found.lone_references == ("failed",)
 
 
+def output_of(folder: Path, *sources: str) -> Path:
+    """An output folder of `liverseg segment`: case 1 of the first source, and so on."""
+    touch(folder, *(f"cases/{case}/liver.nii.gz" for case, _ in enumerate(sources, 1)))
+    rows = [f"{case},/in/{source},1.2,1.{case}\n" for case, source in enumerate(sources, 1)]
+    (folder / "linkage.csv").write_text("case_id,source,study_uid,series_uid\n" + "".join(rows))
+    return folder
+
+
 def test_output_folder_of_segment_is_paired_by_the_name_of_the_source(tmp_path: Path) -> None:
-    pred = touch(tmp_path / "out", *(f"cases/{case}/liver.nii.gz" for case in ("1", "2", "3", "4")))
-    (pred / "linkage.csv").write_text(
-        "case_id,source,study_uid,series_uid\n"
-        "1,/in/ct_0005.nii.gz,,\n2,/in/patient 7,1.2,1.3\n3,/in/twice,1,2\n4,/in/twice,1,4\n"
-    )
+    pred = output_of(tmp_path / "out", "ct_0005.nii.gz", "patient 7", "twice", "twice")
     ref = touch(tmp_path / "r", "ct_0005.nii.gz", "patient 7.nii", "twice.nii")
     found = pairs(pred, ref)
     assert {name: files[0].parent.name for name, files in found.files.items()} == {
@@ -52,11 +56,7 @@ def test_output_folder_of_segment_is_paired_by_the_name_of_the_source(tmp_path: 
 
 
 def test_a_case_out_of_an_archive_is_called_with_its_suffix_or_without(tmp_path: Path) -> None:
-    pred = touch(tmp_path / "out", *(f"cases/{case}/liver.nii.gz" for case in ("1", "2", "3", "4")))
-    (pred / "linkage.csv").write_text(
-        "case_id,source,study_uid,series_uid\n"
-        "1,/in/a.zip,,\n2,/in/b.tar.gz,1.2,1.3\n3,/in/c.ZIP,1,2\n4,/in/c,1,4\n"
-    )
+    pred = output_of(tmp_path / "out", "a.zip", "b.tar.gz", "c.ZIP", "c")
     ref = touch(tmp_path / "r", "a.nii.gz", "b.tar.gz.nii", "c.nii")
     found = pairs(pred, ref)
     assert {name: files[0].parent.name for name, files in found.files.items()} == {
