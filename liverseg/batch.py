@@ -14,6 +14,7 @@ from liverseg.crew import Crew
 from liverseg.errors import ScanRejected
 from liverseg.failure import FAILURES
 from liverseg.identity import settled
+from liverseg.interrupts import interrupted_once
 from liverseg.job import Job
 from liverseg.layout import CASES, DEFAULT_OUTPUTS
 from liverseg.limits import Limits
@@ -170,7 +171,7 @@ def run_batch(
     on_row: OnRow | None = None,
 ) -> list[Row]:
     """Do a job on every scan found; the manifest is valid after each. See `segment`."""
-    with ExitStack() as kept:
+    with interrupted_once(), ExitStack() as kept:
         crew = kept.enter_context(closing(Crew(job, limits)))
         if not output.exists():
             # Nothing is done yet, so there will be work: get ready while scans are looked for.

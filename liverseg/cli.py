@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from liverseg.arguments import NEIGHBOURS, command_parser
 from liverseg.errors import ScanRejected
+from liverseg.interrupts import interrupted_once
 from liverseg.size_options import limits_of, sizes_of
 from liverseg.streams import open_streams, say, set_up_streams, show, tell
 
@@ -52,20 +53,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = command_parser().parse_args(argv)
     set_up_streams(args.verbose)
     before = signal.signal(signal.SIGTERM, _terminate)
-    # Warnings of other libraries quote values of the data, which may be a patient's.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            status = _COMMANDS[args.command](args)
-        except Terminated:
-            return say("terminated; what is done is kept", SIGNALLED + signal.SIGTERM)
-        except KeyboardInterrupt:
-            return say("interrupted; what is done is kept", INTERRUPTED)
-        except Exception as error:  # noqa: BLE001  one line, whatever it is; --verbose tells more
-            return _failed(error, args.verbose, getattr(args, "output", None))
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    return status
+    try:
+        # Warnings of other libraries quote values of the data, which may be a patient's.
+        with interrupted_once(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _status(args)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _status(args: argparse.Namespace) -> int:
+    """The command's exit status; what went wrong is said."""
+    try:
+        return _COMMANDS[args.command](args)
+    except Terminated:
+        return say("terminated; what is done is kept", SIGNALLED + signal.SIGTERM)
+    except KeyboardInterrupt:
+        return say("interrupted; what is done is kept", INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  one line, whatever it is; --verbose tells more
+        return _failed(error, args.verbose, getattr(args, "output", None))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from liverseg.child import Child
 from liverseg.dicom.image import Slice, from_json
 from liverseg.dicom.images import ordinary_images
 from liverseg.errors import ScanRejected
+from liverseg.interrupts import held_back
 from liverseg.limits import Limits
 from liverseg.sizes import Sizes
 
@@ -53,7 +54,8 @@ class Headers:
         if self._child is None or not self._child.is_alive():
             # It may have been killed while it waited, which is not this file's fault.
             self.close()
-            self._child = Child(MODULE, self._most_bytes, ANSWER_BYTES, WHAT)
+            with held_back():
+                self._child = Child(MODULE, self._most_bytes, ANSWER_BYTES, WHAT)
         answered = False
         try:
             answer = self._child.answer(request, self._timeout_s)

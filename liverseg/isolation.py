@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from liverseg.child import WATCH_INTERVAL_S, Child
 from liverseg.errors import ScanRejected
+from liverseg.interrupts import held_back
 from liverseg.limits import Limits
 from liverseg.manifest import Row
 
@@ -65,7 +66,8 @@ class Isolated:
             pickled = pickle.dumps(self._job)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"a job should be one that can be pickled; {error}") from error
-        self._worker = Child(MODULE, self._limits.most_bytes, ANSWER_BYTES, WHAT)
+        with held_back():
+            self._worker = Child(MODULE, self._limits.most_bytes, ANSWER_BYTES, WHAT)
         self._worker.ask(pickled, START_TIMEOUT_S)
 
     @property

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -38,6 +39,7 @@ from tiny_pipeline import (
 from liverseg import batch
 from liverseg.batch import Row, convert, run_batch, segment, segment_folder
 from liverseg.case import Segmentation
+from liverseg.child import Child
 from liverseg.errors import ScanRejected
 from liverseg.limits import Limits
 from liverseg.manifest import COLUMNS
@@ -508,6 +510,49 @@ def test_interrupt_leaves_nothing_of_the_scans_in_work(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("cases/*"))
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Not yet done" in page
+
+
+def test_second_interrupt_leaves_no_process_and_a_whole_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        write_nifti_scan(tmp_path / "in" / f"{number}.nii.gz", liver_hu=201 + number)
+    killed: list[Child] = []
+    kill = Child.kill
+
+    def impatient(self: Child) -> None:
+        killed.append(self)
+        os.kill(os.getpid(), signal.SIGINT)
+        kill(self)
+
+    monkeypatch.setattr(Child, "kill", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in", tmp_path / "out", Source(network=interrupts_on_bright), workers=1)
+    assert killed
+    assert not any(child.is_alive() for child in killed)
+    assert manifest(tmp_path / "out") == []
+    assert "Not yet done" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_interrupt_while_a_process_starts_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    started: list[Child] = []
+    start = Child.__init__
+
+    def interrupted(self: Child, *args: Any) -> None:
+        start(self, *args)
+        started.append(self)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Child, "__init__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    (child,) = started
+    assert not child.is_alive()
+    assert not (tmp_path / "out").exists()
 
 
 def test_page_tells_after_each_scan_what_is_there_and_what_is_left(tmp_path: Path) -> None:

@@ -30,12 +30,19 @@ ENGINE = {"memory", "tiling", "heads", "cascade"} | ENGINES_OF_OURS
 SCANS = {"scan", "scans", "transforms"}
 OUTSIDE = SCANS | {"refinement", "training", "report", "outputs", "bundle_files"}
 SINGLE = FILES | MODEL | ENGINE | OUTSIDE
-ALONE = BASE | {"failure", "limits", "lock", "memory", "quick_imports"}  # one scan's trouble
+ALONE = BASE | {
+    "failure",
+    "interrupts",
+    "limits",
+    "lock",
+    "memory",
+    "quick_imports",
+}  # one scan's trouble
 BATCH = SINGLE | ALONE | {"uneven", "identity", "pipeline", "manifest", "job"}
 BATCH |= {"case", "case_files", "conversion", "isolation", "layout", "segmented"}
 BATCH |= {"crew", "record", "selection"}
 COMMAND = BATCH | {"batch", "about", "arguments", "demo", "demo_ct", "progress", "tables"}
-COMMAND |= {"size_options", "streams"}
+COMMAND |= {"interrupts", "size_options", "streams"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"batch", "dsn", "errors"},  # each when first used
     "errors": set(),
@@ -104,7 +111,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "header_worker": BASE | {"dicom", "failure", "restrain"},
     "restrain": set(),
     "child": BASE | {"limits"},
-    "headers": BASE | {"dicom", "child", "limits"},
+    "interrupts": set(),
+    "headers": BASE | {"dicom", "child", "interrupts", "limits"},
     **dict.fromkeys(("job", "isolation"), ALONE | {"child", "manifest", "scans", "job"}),
     "crew": ALONE | {"child", "manifest", "scans", "job", "isolation"},
     "record": {"job", "manifest", "scans"},
