@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 from pathlib import Path
+from typing import Any
 
 from liverseg.child import Child
 from liverseg.dicom.image import Slice, from_json
@@ -25,7 +26,7 @@ MODULE = "liverseg.header_worker"
 TIMEOUT_S = 60.0
 # Half a kilobyte a frame.
 ANSWER_BYTES = 256 << 20
-WHAT = "Reading a header"
+WHAT = "Looking at a file"
 
 
 class Headers:
@@ -50,7 +51,26 @@ class Headers:
         ordinary = ordinary_images(path, sizes)
         if ordinary is not None:
             return ordinary
-        request = pickle.dumps((path, sizes))
+        answer = self._answer(pickle.dumps((path, sizes)))
+        return [from_json(values, path) for values in answer["images"]]
+
+    def decoded(self, item: Slice) -> str:
+        """A digest of an image's pixels, as `liverseg.dicom.pixels.stored_digest` gives it.
+
+        Raises:
+            ScanRejected: as there; CRASHED, TIMEOUT or OUT_OF_MEMORY when the pixels did that.
+        """
+        digest: str = self._answer(pickle.dumps(item))["digest"]
+        return digest
+
+    def close(self) -> None:
+        """End the process, where one was needed."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def _answer(self, request: bytes) -> dict[str, Any]:
+        """What the process answers, started where there is none."""
         if self._child is None or not self._child.is_alive():
             # It may have been killed while it waited, which is not this file's fault.
             self.close()
@@ -67,10 +87,4 @@ class Headers:
         if "code" in answer:
             logger.debug("in the headers' process: %s", answer["way"])
             raise ScanRejected(answer["code"], answer["detail"])
-        return [from_json(values, path) for values in answer["images"]]
-
-    def close(self) -> None:
-        """End the process, where one was needed."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
+        return answer

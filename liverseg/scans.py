@@ -65,7 +65,9 @@ def found_scans(
         for path in inputs:
             gathered.add_tree(Path(path))
         with contextlib.closing(Headers(memory_bytes)) as headers:
-            found = scans_of(gathered, Judging(*finding, headers.images, gathered.home))
+            found = scans_of(
+                gathered, Judging(*finding, headers.images, headers.decoded, gathered.home)
+            )
         yield _unique(found)
 
 

@@ -134,9 +134,27 @@ SERIES: dict[str, Case] = {
     "the whole export twice, once big endian": case(
         d.both(d.whole_copy, lambda folder: e.by_tool("dcmconv", "+tb")(folder / "again"))
     ),
-    "one identifier, another compression": case(
-        d.both(d.whole_copy, lambda folder: e.by_tool("dcmcrle")(folder / "again")),
+    "the whole export twice, once compressed": case(
+        d.both(d.whole_copy, lambda folder: e.by_tool("dcmcrle")(folder / "again"))
+    ),
+    "the whole export compressed in two ways": case(
+        d.both(
+            e.by_tool("dcmcjpeg", "+e1"),
+            d.whole_copy,
+            lambda folder: e.by_tool("dcmdjpeg")(folder / "again"),
+            lambda folder: e.by_tool("dcmcjpls")(folder / "again"),
+        )
+    ),
+    "one identifier, other pixels in another compression": case(
+        d.both(
+            d.whole_copy,
+            d.other_pixels("again"),
+            lambda folder: e.by_tool("dcmcrle")(folder / "again"),
+        ),
         "DUPLICATE_CONFLICT",
+    ),
+    "the same images under new identifiers, once compressed": case(
+        d.both(d.sent_again, lambda folder: e.by_tool("dcmcrle")(folder / "again"))
     ),
     "acquisitions that interleave": case(
         d.twice_in_one_series(affine=between().affine, AcquisitionNumber=(1, 2)), EXACT, between()

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from conftest import small_ct
-from deliveries import enhanced
+from deliveries import enhanced, whole_copy
 from encoders import by_tool
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 
 from liverseg import headers
 from liverseg.dicom.header import quiet_pydicom
@@ -73,6 +75,32 @@ def test_a_series_with_a_header_that_crashes_is_refused_and_another_read(
         assert sorted(scan.code for scan in scans) == ["", "CRASHED", "CRASHED"]
         (good,) = (scan for scan in scans if scan.accepted)
         assert (read_scan(good).image == small_ct()[0]).all()
+
+
+def test_a_copy_that_crashes_its_decoder_refuses_its_series_and_another_is_read(
+    small_dicom: Path, tmp_path: Path, breaking: None
+) -> None:
+    whole_copy(small_dicom)
+    by_tool("dcmcrle")(small_dicom / "again")
+    sorted((small_dicom / "again").iterdir())[4].rename(small_dicom / "again" / "abort")
+    other = tmp_path / "other"
+    write_ct_series(*small_ct(), other)
+    with found_scans([small_dicom, other]) as scans:
+        assert [scan.code for scan in scans] == ["CRASHED", ""]
+        assert "Looking at a file ended with signal SIGABRT" in scans[0].reason
+
+
+def test_a_copy_whose_compressed_pixels_cannot_be_decoded_refuses_its_series(
+    small_dicom: Path,
+) -> None:
+    whole_copy(small_dicom)
+    by_tool("dcmcrle")(small_dicom / "again")
+    bad = sorted((small_dicom / "again").iterdir())[4]
+    dataset = dcmread(bad)
+    dataset.PixelData = encapsulate([bytes(64)])
+    dataset.save_as(bad)
+    with found_scans([small_dicom]) as (scan,):
+        assert scan.code == "CORRUPT"
 
 
 def test_an_ordinary_header_needs_no_process(

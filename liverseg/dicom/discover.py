@@ -10,11 +10,13 @@ from pathlib import Path
 
 from liverseg.dicom.beside import lost_notes
 from liverseg.dicom.content import content_digest as content_digest  # scans.py's, too
+from liverseg.dicom.duplicates import Decoded
 from liverseg.dicom.grouping import grouped
 from liverseg.dicom.header import quiet_pydicom
 from liverseg.dicom.image import Slice
 from liverseg.dicom.images import CT_CLASSES, Images, images_of, may_be_ct
 from liverseg.dicom.judge import judge
+from liverseg.dicom.pixels import stored_digest
 from liverseg.dicom.values import known_modality, standard_name
 from liverseg.errors import ScanRejected
 from liverseg.sizes import ORDINARY_SIZES, Sizes
@@ -53,6 +55,7 @@ class Judging:
         irregular: accept uneven spacing.
         sizes: what is too large.
         images: how the images of a file are had.
+        decoded: how a digest of an image's pixels is had.
         home: the folder that a file was delivered in.
         alone: the files are all the DICOM in their folders, so that what else is there may be
             slices that were lost.
@@ -61,6 +64,7 @@ class Judging:
     irregular: bool = False
     sizes: Sizes = ORDINARY_SIZES
     images: Images = images_of
+    decoded: Decoded = stored_digest
     home: Callable[[Path], Path] = lambda path: path.parent
     alone: bool = True
 
@@ -149,7 +153,7 @@ def _judged_group(group: Sequence[Slice], judging: Judging) -> list[Series]:
     if refused:
         return [Series(key, files, tuple(group), *refused[0], modality, ())]
     try:
-        found = judge(group, judging.irregular, judging.sizes)
+        found = judge(group, judging.irregular, judging.sizes, judging.decoded)
     except Exception as error:  # noqa: BLE001  one series must not end the batch
         refusal = _refusal(error)
         return [Series(key, files, tuple(group), refusal.code, refusal.detail, modality, ())]

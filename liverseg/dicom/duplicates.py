@@ -6,25 +6,30 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from liverseg.dicom.content import content_digest, pixel_digest
 from liverseg.dicom.geometry import slice_name
 from liverseg.dicom.image import Slice
 from liverseg.errors import ScanRejected
 
+# A digest of an image's pixels, decoded where a crash does no harm; raises ScanRejected.
+Decoded: TypeAlias = Callable[[Slice], str]
 
-def without_duplicates(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
+
+def without_duplicates(slices: Sequence[Slice], decoded: Decoded) -> tuple[list[Slice], int]:
     """Keep one of every image that is there several times.
 
     Args:
         slices: of one series; call it inside `quiet_pydicom`.
+        decoded: digest of an image's pixels, for those that were compressed in several ways.
 
     Returns:
         The slices left, in their order, and how many were left out.
 
     Raises:
         ScanRejected: DUPLICATE_CONFLICT when images of one SOPInstanceUID differ in their pixels,
-            position or rescale.
+            position or rescale; as `decoded` where copies have to be decoded.
     """
     digest = cache(content_digest)  # the frames of one file ask for the same
     kept: dict[str, Slice] = {}
@@ -35,20 +40,16 @@ def without_duplicates(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
         first = kept.setdefault(identity, item)
         if first is item:
             left.append(item)
-        elif not _same_image(first, item, digest):
-            index = left.index(first)
-            differs = "has a copy that differs"
-            if item.transfer_syntax != first.transfer_syntax:
-                differs = "has a copy in another compression, which is not compared"
+        elif not _same_image(first, item, digest, decoded):
+            name = slice_name(first.path, left.index(first), len(slices))
             raise ScanRejected(
                 "DUPLICATE_CONFLICT",
-                "images of one SOPInstanceUID should be equal; "
-                f"{slice_name(first.path, index, len(slices))} {differs}",
+                f"images of one SOPInstanceUID should be equal; {name} has a copy that differs",
             )
     return left, len(slices) - len(left)
 
 
-def without_resent(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
+def without_resent(slices: Sequence[Slice], decoded: Decoded) -> tuple[list[Slice], int]:
     """Keep one of the images that differ in nothing but their SOPInstanceUID.
 
     An archive that anonymises twice, or sends again, makes new identifiers. Phases differ in
@@ -56,6 +57,7 @@ def without_resent(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
 
     Args:
         slices: with positions; call it inside `quiet_pydicom`.
+        decoded: as `without_duplicates` takes it.
 
     Returns:
         The slices left, in their order, and how many were left out.
@@ -68,9 +70,10 @@ def without_resent(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
         alike[_place(item), item.image_type, item.phase, item.hints, item.frame].append(item)
     copies: set[int] = set()
     for group in alike.values():
-        seen: set[tuple[object, ...]] = set()
+        seen: set[object] = set()
+        look = pixel_digest if _one_compression(group) else decoded
         for item in group if len(group) > 1 else ():
-            digest = pixel_digest(item)
+            digest = look(item)
             if digest in seen:
                 copies.add(id(item))
             seen.add(digest)
@@ -82,11 +85,23 @@ def _place(item: Slice) -> tuple[object, ...]:
     return item.position, item.orientation, item.spacing_mm, item.slope, item.intercept
 
 
-def _same_image(first: Slice, second: Slice, digest: Callable[[Path], str]) -> bool:
+def _same_image(
+    first: Slice, second: Slice, digest: Callable[[Path], str], decoded: Decoded
+) -> bool:
     """Whether two images have equal pixels at one place; equal files are."""
     if first.path == second.path:
         return first.frame == second.frame
     sizes = {item.path.stat().st_size for item in (first, second)}
     if len(sizes) == 1 and digest(first.path) == digest(second.path):
         return True
-    return _place(first) == _place(second) and pixel_digest(first) == pixel_digest(second)
+    if _place(first) != _place(second):
+        return False
+    if pixel_digest(first) == pixel_digest(second):
+        return True
+    return not _one_compression((first, second)) and decoded(first) == decoded(second)
+
+
+def _one_compression(group: Sequence[Slice]) -> bool:
+    """Whether equal pixels are equal bytes."""
+    packed = [item.layout.offset is None and item.transfer_syntax for item in group]
+    return len(set(packed)) == 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from liverseg.dicom.duplicates import without_duplicates, without_resent
+from liverseg.dicom.duplicates import Decoded, without_duplicates, without_resent
 from liverseg.dicom.geometry import (
     ORIENTATION_TOLERANCE,
     SAME_POSITION_MM,
@@ -47,13 +47,14 @@ class Judged:
     notes: tuple[str, ...]
 
 
-def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes) -> list[Judged]:
+def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes, decoded: Decoded) -> list[Judged]:
     """Judge the CT images of one series; call it inside `quiet_pydicom`.
 
     Args:
         slices: images of CT classes under one series UID, in the order of their files.
         irregular: accept uneven spacing.
         sizes: what is too large.
+        decoded: digest of an image's pixels, for copies that were compressed in several ways.
 
     Returns:
         One entry a volume, accepted or refused; one in all when the series is refused as a whole.
@@ -64,13 +65,13 @@ def judge(slices: Sequence[Slice], irregular: bool, sizes: Sizes) -> list[Judged
         scan = _without_projections(scan, notes)
         _require_images(scan)
         _require_pixels(scan)
-        scan, copies = without_duplicates(scan)
+        scan, copies = without_duplicates(scan, decoded)
         if copies:
             notes.append(
                 counted(copies, "file was a copy", "files were copies") + " of others and left out"
             )
         require_position(scan)
-        scan, resent = without_resent(scan)
+        scan, resent = without_resent(scan, decoded)
         if resent:
             notes.append(
                 counted(resent, "image was", "images were")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,22 @@ def read_stored(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[
             raise ScanRejected("CORRUPT", f"{name} cannot be parsed") from error
         raise ScanRejected("UNREADABLE", f"{name} could not be read: {error.strerror}") from error
     return without_garbage(values.astype(dtype, copy=False), layout)
+
+
+def stored_digest(item: Slice) -> str:
+    """SHA-256 of what an image shows, however it is stored or compressed.
+
+    Args:
+        item: an image; call it inside `quiet_pydicom`, where a decoder may crash.
+
+    Raises:
+        ScanRejected: as `require_decoder` and `read_stored`.
+    """
+    require_decoder(item)
+    values = read_stored(item, "an image of which there are copies", {})
+    digest = hashlib.sha256(str(values.shape).encode())
+    digest.update(values.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def stored_dtype(layout: Layout, name: str) -> np.dtype[Any]:
