@@ -33,7 +33,7 @@ from liverseg.layout import (
 from liverseg.manifest import Row, new_row
 from liverseg.outputs import PART, write_json, write_text
 from liverseg.pipeline import Pipeline, PipelineSource
-from liverseg.report.index import index_page
+from liverseg.report.index import index_page, is_index_page
 from liverseg.report.qc import Quality, measure, rounded
 from liverseg.scan import spacing_of
 from liverseg.scans import Scan, Volume
@@ -71,7 +71,17 @@ class Segmentation:
             raise ValueError(f"outputs {wrong}")
 
     def results(self) -> dict[str, str]:
-        """Case id to fingerprint of every case with a report; "" where it names none."""
+        """Case id to fingerprint of every case with a report; "" where it names none.
+
+        Raises:
+            ValueError: the folder has an index.html that is not the page of a batch.
+        """
+        page = self.output / INDEX_FILE
+        if page.exists() and not is_index_page(page):
+            raise ValueError(
+                f"{INDEX_FILE} in the output folder should be the page of a batch; it is another "
+                "file: choose another output folder"
+            )
         found = {}
         for path in sorted((self.output / CASES).glob(f"*/{REPORT_FILE}")):
             # One that is no report of ours names no scan that it could be a result of.

@@ -480,6 +480,17 @@ def test_parts_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path) -> N
     assert files(tmp_path / "out") == sorted([*before, *(path.name for path in mine)])
 
 
+def test_page_of_somebody_else_in_the_output_folder_is_kept(tmp_path: Path) -> None:
+    write_nifti_scan(tmp_path / "ct.nii.gz")
+    (tmp_path / "out").mkdir()
+    page = tmp_path / "out" / "index.html"
+    page.write_text("<title>My home page</title>")
+    with pytest.raises(ValueError, match=r"index\.html in the output folder"):
+        run(tmp_path / "ct.nii.gz", tmp_path / "out")
+    assert page.read_text() == "<title>My home page</title>"
+    assert list((tmp_path / "out").iterdir()) == [page]
+
+
 def test_rows_of_earlier_runs_are_kept(tmp_path: Path) -> None:
     write_nifti_scan(tmp_path / "a.nii.gz")
     write_nifti_scan(tmp_path / "b.nii.gz", liver_hu=150)

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from liverseg.manifest import Row
-from liverseg.report.index import index_page
+from liverseg.report.index import index_page, is_index_page
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
 FIRST = Row(
@@ -177,3 +177,11 @@ def test_index_does_not_tell_whether_a_result_is_of_an_earlier_run() -> None:
     again = dataclasses.replace(FIRST, status="skipped", seconds=9.0)
     pages = [index_page([row.cells()], set(), set()) for row in (FIRST, again)]
     assert pages[0] == pages[1]
+
+
+def test_page_of_somebody_else_is_told_from_that_of_a_batch(tmp_path: Path) -> None:
+    ours, other = tmp_path / "ours.html", tmp_path / "other.html"
+    ours.write_text(index_page([], (), ()))
+    other.write_text("<title>My home page</title>")
+    assert is_index_page(ours)
+    assert not is_index_page(other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from string import Template
 
 from liverseg.report.html import DASH, TIMES, figure, policy, template
@@ -12,6 +13,10 @@ from liverseg.report.html import DASH, TIMES, figure, policy, template
 # A picture lies beside the page; what "self" means to a file differs between browsers.
 IMAGES = "'self' file:"
 NOT_SELECTED = "skipped"
+
+# What makes a page one of ours: the title of the template, and where it ends at the latest.
+TITLE = "<title>Livers of this batch</title>"
+HEAD_BYTES = 4096
 
 Cells = Mapping[str, str]
 
@@ -44,6 +49,12 @@ def index_page(
         version=escape(f"liverseg {', '.join(versions)}." if versions else ""),
         script=script,
     )
+
+
+def is_index_page(path: Path) -> bool:
+    """Whether a file is the page of a batch, of whatever version of ours."""
+    with path.open("rb") as file:
+        return TITLE.encode() in file.read(HEAD_BYTES)
 
 
 def _counts(done: Sequence[Cells], others: Sequence[Cells], left: int) -> str:
