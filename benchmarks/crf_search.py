@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from monai.bundle import ConfigParser
 
-from benchmarks.cross_validation import DATA, FOLDS, list_of
+from benchmarks.cross_validation import DATA, FOLDS, coarse_of, list_of
 from liverseg.bundle_files import bundle_root
 from liverseg.component import liver_component
 from liverseg.crf import CrfParameters
@@ -211,7 +211,7 @@ def bundle_parser(networks: Path) -> ConfigParser:
     parser.read_config(str(bundle_root() / "configs" / "inference.yaml"))
     parser["bundle_root"] = str(bundle_root())
     parser["checkpoint"] = str(networks / "model.pt")
-    parser["coarse_checkpoint"] = str(networks / "coarse" / "model.pt")
+    parser["coarse_checkpoint"] = str(coarse_of(networks))
     return parser
 
 

@@ -4,11 +4,12 @@
         [--folds 0 1 2 3 4] [--jobs N] [--ship] [--refine]
 
 First the coarse networks of all folds. Then the fine ones of --folds: each learns from what is
-said of a scan by the coarse network that has not seen it, as it is in use. With --ship also both
-networks for all 15 scans, the fine one with the same guidance: what the bundle ships. A fold lies
-in FOLDER/foldN, these in FOLDER/ship; a training that was stopped goes on, one that has ended is
-not done again, and one that was done otherwise is refused. --jobs trainings run side by side, each
-with its share of the cores: on a CPU as many as there are cores. Scored as `liverseg evaluate`
+said of a scan by the coarse network that has not seen it, as it is in use. Then the coarse ones of
+--folds go on for some epochs with more lesions (coarse_more.yaml): these are used. With --ship also
+all networks for all 15 scans, the fine one with the same guidance: what the bundle ships. A fold
+lies in FOLDER/foldN, these in FOLDER/ship; a training that was stopped goes on, one that has ended
+is not done again, and one that was done otherwise is refused. --jobs trainings run side by side,
+each with its share of the cores: on a CPU as many as there are cores. Scored as `liverseg evaluate`
 does, on the scans' own grids, after the whole pipeline; with --refine by the CRF too, in a second
 table. Hours on two cores: without --output nothing is done.
 """
@@ -44,6 +45,7 @@ DATA = Path(os.environ.get("LIVERSEG_DATA", ROOT.parent / "shared" / "data"))
 EVERYTHING = ROOT / "data_lists" / "btcv_all.json"
 FOLDS = range(5)
 LIVER = 5  # BTCV's label
+MORE = Path(__file__).with_name("coarse_more.yaml")
 
 
 def list_of(fold: int) -> Path:
@@ -90,10 +92,44 @@ class Run(NamedTuple):
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
 
 
+class More(NamedTuple):
+    """The second part of the training of a coarse network."""
+
+    data_list: Path
+    output: Path
+
+    def start(self, threads: int) -> None:
+        """Train by MONAI's own run of the bundle, unless this training has ended."""
+        if coarse_of(self.output) != first_coarse_of(self.output):
+            return
+        configs = [str(bundle_root() / "configs" / name) for name in ("train.yaml", "coarse.yaml")]
+        command = [sys.executable, "-m", "monai.bundle", "run", "training"]
+        command += ["--config_file", str([*configs, str(MORE)])]
+        command += ["--initial_checkpoint", str(first_coarse_of(self.output))]
+        folders = {
+            "LIVERSEG_DATA": str(DATA),
+            "LIVERSEG_DATA_LIST": str(self.data_list),
+            "LIVERSEG_OUTPUT": str(self.output / "more"),
+            "OMP_NUM_THREADS": str(threads),
+        }
+        subprocess.run(command, check=True, env={**os.environ, **folders}, stdout=sys.stderr)
+
+
+def first_coarse_of(folder: Path) -> Path:
+    """The weights of a fold's coarse network after the first part of its training."""
+    return folder / "coarse" / "model.pt"
+
+
+def coarse_of(folder: Path) -> Path:
+    """The weights of a fold's coarse network: after the second part of its training, if it was."""
+    more = folder / "more" / "coarse" / "model.pt"
+    return more if more.with_name("model.pt.sha256").is_file() else first_coarse_of(folder)
+
+
 def train_all(
     output: Path, folds: list[int], epochs: tuple[int | None, int | None], jobs: int, ship: bool
 ) -> None:
-    """The coarse networks of all folds, then the fine ones of some.
+    """The coarse networks of all folds, then the fine ones of some, then the coarse ones of these.
 
     Args:
         output: where they lie.
@@ -107,12 +143,14 @@ def train_all(
         Run("fine", guided_list(list_of(fold), output), output / f"fold{fold}", epochs[1])
         for fold in folds
     ]
+    more = [More(list_of(fold), output / f"fold{fold}") for fold in folds]
     if ship:
+        more.append(More(EVERYTHING, output / "ship"))
         coarse.append(Run("coarse", EVERYTHING, output / "ship", epochs[0]))
         fine.append(Run("fine", guided_list(EVERYTHING, output), output / "ship", epochs[1]))
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
-        for runs in (coarse, fine):
+        for runs in (coarse, fine, more):
             list(pool.map(lambda run: run.start(threads), runs))
 
 
@@ -138,7 +176,7 @@ def score(
     }
     networks = {
         "checkpoint": str(folder / "model.pt"),
-        "coarse_checkpoint": str(folder / "coarse" / "model.pt"),
+        "coarse_checkpoint": str(coarse_of(folder)),
     }
     logging.disable(logging.WARNING)
     with environment(folders), contextlib.redirect_stdout(sys.stderr):

@@ -27,7 +27,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.cross_validation import FOLDS, list_of
+from benchmarks.cross_validation import FOLDS, coarse_of, list_of
 from liverseg.bundle_files import bundle_root
 from liverseg.datalist import load_data_list
 from liverseg.pipeline import Pipeline, load_pipeline
@@ -37,6 +37,12 @@ DATA = Path(os.environ.get("LIVERSEG_DATA", Path(__file__).parents[2] / "shared"
 MM3_PER_ML = 1000.0
 TISSUE_HU = (-300, 400)  # what a scanner's calibration and noise change, air and metal apart
 STEATOSIS_HU = -60
+# Lesions painted into the liver: how many, of which radii, with which mean and noise.
+LESIONS = (
+    ("tumour of 100 mm", 1, (50.0, 50.0)),
+    ("25 of 12 to 36 mm", 25, (6.0, 18.0)),
+)
+LESION_HU = (45.0, 12.0)
 THICK_MM = 5.0
 SLAB_MM = 60.0
 GAP_MM = 15.0  # between the liver and a field of view that holds none of it
@@ -77,8 +83,33 @@ def worse(
         yield f"noise of {sigma} HU", (image + noise).astype(np.int16), mask, affine
     fatty = (image + STEATOSIS_HU * mask).astype(np.int16)
     yield f"liver at {STEATOSIS_HU:+d} HU", fatty, mask, affine
+    for name, count, radii_mm in LESIONS:
+        lesions = painted(mask, affine, count, radii_mm)
+        dark = image.copy()
+        dark[lesions] = random.normal(*LESION_HU, int(lesions.sum())).round()
+        yield name, dark, mask, affine
     yield thick(image, mask, affine)
     yield from fields_of_view(image, mask, affine)
+
+
+def painted(
+    mask: _Mask, affine: npt.NDArray[np.float64], count: int, radii_mm: tuple[float, float]
+) -> _Mask:
+    """Where lesions are: what of balls around voxels of the liver lies within it."""
+    random = np.random.default_rng(SEED)  # the same with another count of rows before
+    inside = np.flatnonzero(mask)
+    lesions = np.zeros_like(mask)
+    for _ in range(count):
+        centre = np.unravel_index(random.choice(inside), mask.shape)
+        radius_mm = random.uniform(*radii_mm)
+        offsets = [
+            ((np.arange(length) - at) * step).astype(np.float32)
+            for length, at, step in zip(mask.shape, centre, np.diag(affine), strict=False)
+        ]
+        near = np.ix_(*(np.abs(offset) < radius_mm for offset in offsets))
+        x, y, z = np.ix_(*(offset[np.abs(offset) < radius_mm] for offset in offsets))
+        lesions[near] |= x * x + y * y + z * z < radius_mm**2
+    return lesions & mask
 
 
 def fields_of_view(
@@ -164,9 +195,10 @@ def rows_of_fold(folder: Path, fold: int) -> list[Row]:
         bundle = Path(name)
         shutil.copytree(bundle_root() / "configs", bundle / "configs")
         (bundle / "models").mkdir()
-        for weights, source in (("model", "model"), ("coarse", "coarse/model")):
+        networks = folder / f"fold{fold}"
+        for weights, source in (("model", networks / "model.pt"), ("coarse", coarse_of(networks))):
             for suffix in (".pt", ".pt.sha256"):
-                there = folder / f"fold{fold}" / f"{source}{suffix}"
+                there = source.with_suffix(suffix)
                 shutil.copy(there, bundle / "models" / f"{weights}{suffix}")
         pipeline = load_pipeline(root=bundle)
     rows = []

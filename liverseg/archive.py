@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, cast
 
 from liverseg.errors import ScanRejected
+from liverseg.gzip_head import GZIP_MAGIC
 from liverseg.limits import usable_cores
 from liverseg.sizes import Sizes
 
@@ -27,7 +28,6 @@ ZIP_MAGIC = b"PK\x03\x04"
 EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 TAR_MAGIC = b"ustar"
 TAR_MAGIC_OFFSET = 257  # bytes, POSIX.1-1988
-GZIP_MAGIC = b"\x1f\x8b"
 COMPRESSED_MAGICS = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\0")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 GZIP_SUFFIX = ".gz"

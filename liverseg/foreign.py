@@ -14,7 +14,7 @@ MAGICS = {
     b"BZh": UNPACK_FIRST.format("a bzip2 file that is no tar"),
     b"\xfd7zXZ\0": UNPACK_FIRST.format("an xz file that is no tar"),
     b"\x1f\x8b": UNPACK_FIRST.format(
-        "a gzip file that is not named .gz, or holds neither DICOM nor NIfTI"
+        "a gzip file that is cut short, is not named .gz, or holds neither DICOM nor NIfTI"
     ),
     b"NRRD0": CONVERT_FIRST.format("an NRRD file"),
     b"ObjectType": CONVERT_FIRST.format("a MetaImage file"),

@@ -16,7 +16,8 @@ from liverseg.archive import GZIP_SUFFIX, is_single, limits_of, looks_like_archi
 from liverseg.dicom.sniff import PREAMBLE_BYTES, looks_like_dicom
 from liverseg.errors import ScanRejected
 from liverseg.foreign import UNPACK_FIRST, foreign_format, is_voxels_of_a_pair
-from liverseg.nifti_sniff import decompressed_head, looks_like_nifti
+from liverseg.gzip_head import decompressed_head
+from liverseg.nifti_sniff import looks_like_nifti
 from liverseg.packed import OWN, Packed
 from liverseg.sizes import Sizes
 from liverseg.walk import files_below
@@ -102,9 +103,9 @@ class Gathered:
         name = path.relative_to(self._private).parts[0]
         return self._archives[name] if name in self._archives else self._origins[path]
 
-    def home(self, path: Path) -> Path:
-        """The folder that a file lay in, before it was unpacked where it was a gzip file."""
-        return self._origins.get(path, path).parent
+    def origin(self, path: Path) -> Path:
+        """A file as it was delivered: before it was unpacked, where it was a gzip file."""
+        return self._origins.get(path, path)
 
     def is_archive(self, path: Path) -> bool:
         """Whether an input path is an archive that was unpacked."""

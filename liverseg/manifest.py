@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -132,14 +133,20 @@ class Ledger:
         return self._in_order(self._rows)
 
     def add(self, row: Row, scan: Scan) -> None:
-        """Add a row, or replace that of the same case; `write` writes it."""
+        r"""Add a row, or replace that of the same case; `write` writes it.
+
+        A source whose name is no UTF-8 has its other bytes as \xNN: every reader can decode it.
+        """
         self._links[row.case_id] = {
             "case_id": row.case_id,
-            "source": str(scan.source),
+            "source": os.fsencode(scan.source).decode("utf-8", "backslashreplace"),
             "study_uid": scan.study_uid,
             "series_uid": scan.series_uid,
         }
-        self._rows[row.case_id] = row.cells()
+        earlier = self._rows.get(row.case_id, {})
+        # A conversion knows less than the segmentation of the same scan, whose result stays.
+        if not (row.status == "done" and math.isnan(row.volume_ml) and earlier.get("volume_ml")):
+            self._rows[row.case_id] = row.cells()
 
     def write(self) -> None:
         """Write both tables. The linkage goes first: every row of the manifest has its link.

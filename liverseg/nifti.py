@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
 from isal.igzip_lib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
@@ -17,8 +16,9 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from liverseg.errors import ScanRejected
+from liverseg.gzip_head import unpacked
 from liverseg.hounsfield import HU_MAX, HU_MIN, counted, is_1024_low, is_off_by_1024, some_slices
-from liverseg.nifti_sniff import GZIP_MAGIC, header_size
+from liverseg.nifti_sniff import header_size
 from liverseg.sizes import ORDINARY_SIZES, Sizes
 
 HEADER_SIZES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # bytes; also the first number
@@ -114,18 +114,11 @@ def _triple(values: NDArray[np.float64]) -> str:
     return " x ".join(f"{value:g}" for value in values)
 
 
-def _open(path: Path) -> BinaryIO:
-    """The file, decompressed when it is gzip."""
-    with path.open("rb") as file:
-        packed = file.read(2) == GZIP_MAGIC
-    return cast(BinaryIO, igzip.IGzipFile(path, "rb") if packed else path.open("rb"))
-
-
 def _header(path: Path) -> tuple[Any, int, bool]:
     """The nibabel header, the size of the file in bytes and whether it is compressed."""
     try:
         file_bytes = path.stat().st_size
-        with _open(path) as file:
+        with unpacked(path) as file:
             head = file.read(max(HEADER_SIZES))
             packed = isinstance(file, gzip.GzipFile)
     except EOFError as error:
@@ -232,7 +225,7 @@ def read_nifti(
     dtype = header.get_data_dtype()
     by_slice = np.empty((count, rows, columns), dtype=np.int16)
     try:
-        with _open(path) as file:
+        with unpacked(path) as file:
             file.seek(int(header["vox_offset"]))
             for index in range(count):
                 block = file.read(rows * columns * dtype.itemsize)

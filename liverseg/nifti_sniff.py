@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
-GZIP_MAGIC = b"\x1f\x8b"
 MAGICS = {348: (344, b"n+1\0"), 540: (4, b"n+2\0\r\n\x1a\n")}  # of a single file
 
 
@@ -14,21 +12,11 @@ def looks_like_nifti(path: Path, head: bytes) -> bool:
 
     Args:
         path: a name ending in .nii or .nii.gz is enough: a bad NIfTI is refused as one.
-        head: the first 512 bytes, decompressed by `decompressed_head` when it is gzip.
+        head: the first 512 bytes, decompressed when it is gzip.
     """
     if path.name.lower().endswith((".nii", ".nii.gz")):
         return True
     return header_size(head) is not None
-
-
-def decompressed_head(head: bytes) -> bytes:
-    """The first bytes of what a gzip head holds; the head itself when it is no gzip."""
-    if not head.startswith(GZIP_MAGIC):
-        return head
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, 512)
-    except zlib.error:
-        return b""
 
 
 def header_size(head: bytes) -> int | None:

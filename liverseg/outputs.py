@@ -67,9 +67,9 @@ def remove_parts(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str, mode: int = ORDINARY_MODE) -> None:
-    """Write a whole text file, UTF-8; file names that are no UTF-8 keep their bytes."""
+    """Write a whole text file, UTF-8."""
     with whole_file(path, mode) as stream:
-        stream.write(text.encode("utf-8", errors="surrogateescape"))
+        stream.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

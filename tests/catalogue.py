@@ -342,6 +342,8 @@ VALUES: dict[str, Case] = {
             d.stored_values(lambda v: v - 1024, "<i2"),
         )
     ),
+    "an intercept and no slope": case(d.each(RescaleSlope=None), "NO_RESCALE"),
+    "an intercept and an empty slope": case(d.each(RescaleSlope=""), "NO_RESCALE"),
     "a slope of zero": case(d.each(RescaleSlope="0"), "NO_RESCALE"),
     "other units": case(d.each(RescaleType="MGML", RescaleIntercept=0), "HU_IMPLAUSIBLE"),
     "other units by name, but HU": case(d.each(RescaleType="US")),

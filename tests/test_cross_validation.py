@@ -7,8 +7,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
-from benchmarks.cross_validation import EVERYTHING, FOLDS, Run, guided_list, list_of
+from benchmarks.cross_validation import (
+    EVERYTHING,
+    FOLDS,
+    MORE,
+    More,
+    Run,
+    coarse_of,
+    guided_list,
+    list_of,
+)
+from liverseg.bundle_files import bundle_root
 
 
 @pytest.mark.parametrize("plain", [*map(list_of, FOLDS), EVERYTHING], ids=lambda path: path.stem)
@@ -54,3 +65,36 @@ def test_both_trainings_are_started_with_the_list_and_the_share_of_cores(
         assert one["--epochs"] == "7"
         assert one["--data-list"] == str(EVERYTHING)
         assert one["-o"] == str(tmp_path)
+
+
+def test_second_part_goes_on_from_the_first_and_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def fake(command: list[str], **options: object) -> None:
+        started.append(command)
+        made = tmp_path / "more" / "coarse" / "model.pt"
+        made.parent.mkdir(parents=True)
+        for path in (made, made.with_name("model.pt.sha256")):
+            path.write_text("")
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    first = tmp_path / "coarse" / "model.pt"
+    assert coarse_of(tmp_path) == first
+    for _ in range(2):
+        More(EVERYTHING, tmp_path).start(threads=1)
+    (command,) = started
+    assert command[-1] == str(first)
+    assert str(MORE) in command[command.index("--config_file") + 1]
+    assert coarse_of(tmp_path) == tmp_path / "more" / "coarse" / "model.pt"
+
+
+def test_second_part_changes_what_the_recipe_has() -> None:
+    """The overlay's number of a step is that of the lesions."""
+    parser = ConfigParser()
+    configs = bundle_root() / "configs"
+    parser.read_config([str(configs / name) for name in ("train.yaml", "coarse.yaml")])
+    parser.update(ConfigParser.load_config_file(str(MORE)))
+    assert parser["train#random_steps#2#_target_"].endswith("RandLesionsd")
+    assert parser["train#random_steps#2#probability"] == 0.6

@@ -22,6 +22,7 @@ from deliveries import (
     twice_in_one_series,
 )
 from encoders import re_encoded
+from exports import gzipped
 
 from liverseg.dicom.write import write_ct_series
 from liverseg.errors import ScanRejected
@@ -179,3 +180,45 @@ def test_a_slice_lost_at_an_end_is_noticed_wherever_its_file_is_cut(small_dicom:
         path.write_bytes(whole[:length])
         with found_scans([small_dicom]) as scans:
             assert not any(scan.accepted for scan in scans), length
+
+
+@pytest.mark.parametrize("length", [1, 5, 10, 30, 100])
+def test_a_gzip_slice_that_is_cut_at_an_end_condemns_its_series(
+    small_dicom: Path, length: int
+) -> None:
+    gzipped(*range(12))(small_dicom)
+    path = small_dicom / "IM0012.dcm.gz"
+    path.write_bytes(path.read_bytes()[:length])
+    with found_scans([small_dicom]) as scans:
+        assert not any(scan.accepted for scan in scans)
+        assert "TRUNCATED" in {scan.code for scan in scans}
+
+
+def test_an_empty_gzip_file_named_as_the_slices_are_is_noted(small_dicom: Path) -> None:
+    gzipped(*range(12))(small_dicom)
+    (small_dicom / "IM0012.dcm.gz").write_bytes(b"")
+    with found_scans([small_dicom]) as scans:
+        (accepted,) = (scan for scan in scans if scan.accepted)
+    assert any("1 empty files are named as the slices are" in note for note in accepted.notes)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_given_by_name_are_not_judged_by_what_was_not_given(
+    small_dicom: Path, packed: bool
+) -> None:
+    other = small_dicom.parent / "other"
+    write_ct_series(*small_ct(), other)
+    for number, path in enumerate(sorted(other.iterdir())):
+        path.rename(small_dicom / f"IM{100 + number}.dcm")
+    if packed:
+        gzipped(*range(24))(small_dicom)
+    given = [path for path in sorted(small_dicom.iterdir()) if path.name.startswith("IM0")]
+    with found_scans(given) as (scan,):
+        assert (scan.code, scan.slices) == ("", 12)
+
+
+def test_a_file_that_is_no_dicom_beside_those_given_by_name_is_noticed(small_dicom: Path) -> None:
+    given = sorted(small_dicom.iterdir())[:-1]
+    (small_dicom / "IM0012.dcm").write_bytes(b"something else")
+    with found_scans(given) as (scan,):
+        assert scan.code == "TRUNCATED"

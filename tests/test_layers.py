@@ -16,7 +16,17 @@ MAX_LINES = 300
 # What each module may import of ours. A package (dicom, report) may import itself as well.
 # Methods, formats and files know nothing but the errors.
 BASE = {"errors", "sizes"}
-FILES = BASE | {"dicom", "nifti", "nifti_sniff", "archive", "walk", "gather", "foreign", "packed"}
+FILES = BASE | {
+    "gzip_head",
+    "dicom",
+    "nifti",
+    "nifti_sniff",
+    "archive",
+    "walk",
+    "gather",
+    "foreign",
+    "packed",
+}
 MODEL = BASE | {"dsn", "crf", "grid", "metrics", "surface", "inferer", "supervision", "datalist"}
 ENGINES_OF_OURS = {
     "engine",
@@ -50,8 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dsn": BASE | {"blocks"},
     **dict.fromkeys(("blocks", "gaussians", "surface", "interpolation"), BASE),
     "gzipped": set(),
+    "gzip_head": set(),
     "report": BASE | {"gzipped"},
-    "dicom": BASE | {"hounsfield"},
+    "dicom": BASE | {"gzip_head", "hounsfield"},
     "metrics": BASE | {"surface"},
     "label_map": set(),
     "masks": BASE | {"surface", "label_map"},
@@ -72,11 +83,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "grid": BASE | {"interpolation", "resampler", "uneven"},
     "resampler": {"interpolation"},
     "hounsfield": set(),
-    "nifti": BASE | {"hounsfield", "nifti_sniff"},
+    "nifti": BASE | {"gzip_head", "hounsfield", "nifti_sniff"},
     "nifti_sniff": set(),
     **dict.fromkeys(("walk", "datalist", "bundle_files"), BASE),
     "outputs": {"gzipped"},
-    "archive": BASE | {"limits"},
+    "archive": BASE | {"gzip_head", "limits"},
     **dict.fromkeys(("gather", "foreign"), FILES),
     "packed": FILES | {"lock"},
     "scan": FILES,

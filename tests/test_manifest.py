@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +26,12 @@ def add(folder: Path, *scans: Scan, order: Sequence[str] = ()) -> None:
     ledger.write()
 
 
+def sources(folder: Path) -> list[str]:
+    """What linkage.csv says, read as any program reads UTF-8."""
+    with (folder / "linkage.csv").open(encoding="utf-8", newline="") as stream:
+        return [row["source"] for row in csv.DictReader(stream)]
+
+
 def test_columns_are_those_of_the_contract() -> None:
     assert ",".join(COLUMNS) == (
         "case_id,status,code,detail,modality,slices,rows,columns,spacing_x_mm,spacing_y_mm,"
@@ -42,14 +50,32 @@ def test_detail_is_one_line_whatever_an_error_said() -> None:
     assert Row("c", "failed", detail="one\n  two\r\nthree").cells()["detail"] == "one two three"
 
 
-def test_path_with_comma_quote_newline_and_other_bytes_comes_back(tmp_path: Path) -> None:
-    odd = 'in/Müller, "A"\nB\udce9'
+def test_path_with_comma_quote_and_newline_comes_back(tmp_path: Path) -> None:
+    odd = 'in/Müller, "A"\nB'
     add(tmp_path, scan("c1", odd))
     add(tmp_path, scan("c2"))
-    with (tmp_path / "linkage.csv").open(
-        encoding="utf-8", errors="surrogateescape", newline=""
-    ) as stream:
-        assert [row["source"] for row in csv.DictReader(stream)] == [odd, "in/a"]
+    assert sources(tmp_path) == [odd, "in/a"]
+
+
+def test_bytes_of_a_path_that_are_no_utf_8_leave_the_table_readable(tmp_path: Path) -> None:
+    add(tmp_path, scan("c1", os.fsdecode(b"in/M\xfcller")))
+    add(tmp_path, scan("c2"))
+    assert sources(tmp_path) == [r"in/M\xfcller", "in/a"]
+
+
+def test_conversion_keeps_what_a_segmentation_of_the_scan_has_found(tmp_path: Path) -> None:
+    one = scan("c1")
+    found = dataclasses.replace(
+        new_row(one, "done"), volume_ml=1482.5, mean_hu=109.86, flags=("TILTED",)
+    )
+    for row in (found, new_row(one, "done")):
+        ledger = Ledger(tmp_path)
+        ledger.add(row, one)
+        ledger.write()
+    assert Ledger(tmp_path).rows == [found.cells()]
+    ledger = Ledger(tmp_path)
+    ledger.add(new_row(one, "failed", "CRASHED", "it crashed"), one)
+    assert [row["status"] for row in ledger.rows] == ["failed"]
 
 
 @pytest.mark.parametrize("name", ["manifest.csv", "linkage.csv"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.robustness import row_of, thick, worse
+from benchmarks.robustness import painted, row_of, thick, worse
 from liverseg.pipeline import Pipeline
 
 AFFINE = np.diag([2.0, 1.5, 3.0, 1.0])
@@ -54,3 +54,15 @@ def test_every_worse_scan_has_a_reference_that_fits(pipeline: Pipeline) -> None:
     assert names["lower half of the liver"].dice == 1
     halves = [names[f"{half} half of the liver"].reference_ml for half in ("upper", "lower")]
     assert sum(halves) == pytest.approx(names["as it is"].reference_ml)
+
+
+def test_lesions_are_balls_of_their_size_within_the_liver() -> None:
+    everywhere = np.ones((60, 80, 40), bool)
+    ball = painted(everywhere, AFFINE, 1, (9.0, 9.0))
+    voxel_mm3 = abs(np.linalg.det(AFFINE[:3, :3]))
+    reach = np.ptp(np.argwhere(ball), axis=0) * np.diag(AFFINE)[:3]
+    assert ball.sum() * voxel_mm3 <= 4 / 3 * np.pi * 9**3 * 1.1
+    assert (reach <= 18).all()
+    assert reach.max() > 12
+    assert not (painted(MASK, AFFINE, 5, (3.0, 9.0)) & ~MASK).any()
+    assert painted(MASK, AFFINE, 5, (3.0, 9.0)).any()

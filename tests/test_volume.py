@@ -184,3 +184,15 @@ def test_of_several_damaged_slices_the_first_is_named(small_dicom: Path) -> None
         assert (first, last) == ("IM0001.dcm", "IM0012.dcm")
         with pytest.raises(ScanRejected, match=r"1280 pixels should follow; 1275 in IM0004\.dcm"):
             read_scan(scans[0])
+
+
+def test_that_no_header_declares_hu_is_said_before_the_pixels_are_read(small_dicom: Path) -> None:
+    def undeclared(dataset: FileDataset, index: int) -> None:
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+
+    edit_slices(small_dicom, undeclared)
+    with found_scans([small_dicom]) as (scan,):
+        assert scan.accepted
+        assert any("do not say that the values are HU" in note for note in scan.notes)
+        with pytest.raises(ScanRejected, match="NO_RESCALE"):
+            read_scan(scan)

@@ -6,9 +6,12 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from liverseg.dicom.sniff import looks_like_dicom
 from liverseg.errors import ScanRejected
+from liverseg.gzip_head import decompressed_head
 
 SUFFIXES = frozenset((".dcm", ".dicom", ".ima"))  # that only slices have
+HEAD_BYTES = 512  # of a file, to see whether it is DICOM
 DIGITS = re.compile(r"\d+", re.ASCII)
 
 
@@ -18,8 +21,8 @@ def lost_notes(files: Sequence[Path], known: Collection[Path]) -> tuple[str, ...
     A slice that is lost at an end of the stack leaves no gap; its name is all there is.
 
     Args:
-        files: of one accepted series.
-        known: all files that are DICOM.
+        files: of one accepted series, as they were delivered.
+        known: all files that are DICOM, as they were delivered.
 
     Returns:
         No sentence, or one on empty files.
@@ -32,12 +35,14 @@ def lost_notes(files: Sequence[Path], known: Collection[Path]) -> tuple[str, ...
     for path in _strangers(files, known):
         try:
             with path.open("rb") as file:
-                content = file.read(1)
+                content = file.read(HEAD_BYTES)
         except OSError as error:
             raise ScanRejected(
                 "UNREADABLE",
                 f"a file beside the slices, named as they are, could not be read: {error.strerror}",
             ) from error
+        if looks_like_dicom(decompressed_head(content)):
+            continue  # sound, and not among what was given to look at
         if content:
             raise ScanRejected(
                 "TRUNCATED",
@@ -55,13 +60,18 @@ def _strangers(files: Sequence[Path], known: Collection[Path]) -> Iterator[Path]
     for folder in {path.parent for path in files}:
         names = {path.name for path in files if path.parent == folder}
         patterns = set(map(_pattern, names))
-        suffixes = SUFFIXES.intersection(Path(name).suffix.lower() for name in names)
+        suffixes = SUFFIXES.intersection(map(_suffix, names))
         for path in sorted(folder.iterdir()):
             if path in known or path.name.startswith(".") or path.is_symlink():
                 continue
-            alike = _pattern(path.name) in patterns or path.suffix.lower() in suffixes
+            alike = _pattern(path.name) in patterns or _suffix(path.name) in suffixes
             if alike and path.is_file():
                 yield path
+
+
+def _suffix(name: str) -> str:
+    """What a name ends with, that of a gzip file left away."""
+    return Path(name.lower().removesuffix(".gz")).suffix
 
 
 def _pattern(name: str) -> str:

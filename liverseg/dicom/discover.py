@@ -56,7 +56,7 @@ class Judging:
         sizes: what is too large.
         images: how the images of a file are had.
         decoded: how a digest of an image's pixels is had.
-        home: the folder that a file was delivered in.
+        origin: a file as it was delivered.
         alone: the files are all the DICOM in their folders, so that what else is there may be
             slices that were lost.
     """
@@ -65,7 +65,7 @@ class Judging:
     sizes: Sizes = ORDINARY_SIZES
     images: Images = images_of
     decoded: Decoded = stored_digest
-    home: Callable[[Path], Path] = lambda path: path.parent
+    origin: Callable[[Path], Path] = lambda path: path
     alone: bool = True
 
 
@@ -106,7 +106,8 @@ def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
                 series.extend(_judged_group(group, judging))
     whole = _condemned(series, broken, judging)
     if judging.alone:
-        whole = [_without_lost(entry, places) for entry in whole]
+        known = set(map(judging.origin, places))
+        whole = [_without_lost(entry, known, judging.origin) for entry in whole]
     found_all = _unique_keys([*whole, *broken])
     return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
 
@@ -127,12 +128,12 @@ def _is_cut(group: Sequence[Slice]) -> bool:
     return len(_files(group)) == 1 and group[0].pixels == "absent" and may_be_ct(group[0].sop_class)
 
 
-def _without_lost(entry: Series, known: Collection[Path]) -> Series:
+def _without_lost(entry: Series, known: Collection[Path], origin: Callable[[Path], Path]) -> Series:
     """Refuse an accepted series with a lost slice beside it; note what may be one."""
     if entry.code:
         return entry
     try:
-        notes = lost_notes(entry.files, known)
+        notes = lost_notes([origin(path) for path in entry.files], known)
     except ScanRejected as error:
         return replace(entry, code=error.code, reason=error.detail)
     return replace(entry, notes=(*entry.notes, *notes)) if notes else entry
@@ -200,11 +201,11 @@ def _condemned(
 ) -> list[Series]:
     """Refuse accepted series with a broken file in one of their folders."""
     folders: dict[Path, Series] = {
-        judging.home(entry.files[0]): entry for entry in broken if entry.code != "NOT_CT"
+        judging.origin(entry.files[0]).parent: entry for entry in broken if entry.code != "NOT_CT"
     }
     judged = []
     for entry in series:
-        homes = map(judging.home, entry.files if folders else ())
+        homes = (judging.origin(path).parent for path in (entry.files if folders else ()))
         near = next((folders[home] for home in homes if home in folders), None)
         if near and not entry.code:
             reason = f"a file beside the slices, perhaps one of them, is unusable: {near.reason}"

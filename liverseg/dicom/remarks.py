@@ -11,6 +11,7 @@ from liverseg.dicom.image import Slice
 from liverseg.dicom.kind import is_reformatted
 from liverseg.dicom.numbering import thinned_notes
 from liverseg.dicom.pixels import LOSSY_SYNTAXES, MAYBE_LOSSY_SYNTAXES
+from liverseg.dicom.rescale import is_undeclared
 from liverseg.dicom.split import RECONSTRUCTION_KEYWORDS, natural
 from liverseg.dicom.values import PHASE_KEYWORDS
 
@@ -22,6 +23,10 @@ def remarks(slices: Sequence[Slice]) -> list[str]:
         slices: of one accepted volume, sorted by position.
     """
     found = thinned_notes(slices)
+    if is_undeclared(slices):
+        found.append(
+            "the headers do not say that the values are HU: read only if they look like it"
+        )
     if uneven_positions(slices) is not None:
         gaps = np.diff(heights_mm(slices))
         found.append(f"unevenly spaced slices, {gaps.min():.3f} to {gaps.max():.3f} mm apart")

@@ -51,11 +51,24 @@ def require_one_rescale(slices: Sequence[Slice]) -> None:
         name = slice_name(item.path, index, len(slices))
         if item.slope == 0:
             raise ScanRejected("NO_RESCALE", f"RescaleSlope should not be 0; it is in {name}")
+        if item.slope is None and item.intercept is not None:
+            # What the values would be without it may look like HU, and be half or twice as much.
+            raise ScanRejected(
+                "NO_RESCALE", f"RescaleSlope should be given with RescaleIntercept; not in {name}"
+            )
         if undeclared[index] and not all(undeclared):
             raise ScanRejected(
                 "NO_RESCALE",
                 f"RescaleSlope and RescaleIntercept should be given in all slices; not in {name}",
             )
+
+
+def is_undeclared(slices: Sequence[Slice]) -> bool:
+    """Whether no header says that the values are HU, so that they have to look like it."""
+    return any(
+        item.intercept is None or item.slope is None or item.rescale_type not in ("", "HU")
+        for item in slices
+    )
 
 
 def _never_below_zero(item: Slice) -> bool:

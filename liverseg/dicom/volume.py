@@ -16,6 +16,7 @@ from liverseg.dicom.header import quiet_pydicom
 from liverseg.dicom.image import Layout, Slice
 from liverseg.dicom.native import is_native, read_native
 from liverseg.dicom.pixels import read_stored
+from liverseg.dicom.rescale import is_undeclared
 from liverseg.errors import ScanRejected
 from liverseg.hounsfield import (
     HU_MAX,
@@ -148,9 +149,7 @@ def _padding_hu(item: Slice) -> tuple[int, int]:
 
 def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
     """Refuse values that are declared as HU and are not, or are not declared and do not look it."""
-    undeclared = any(item.intercept is None or item.slope is None for item in slices)
-    other = any(item.rescale_type not in ("", "HU") for item in slices)
-    declared = not (undeclared or other)
+    declared = not is_undeclared(slices)
     counts = counted(some_slices(image) if declared else image.transpose(2, 0, 1))
     low, high = _padding_hu(slices[0])
     counts[low - HU_MIN : high - HU_MIN] = 0  # no evidence, whatever it says
@@ -174,7 +173,7 @@ def _require_hu(slices: Sequence[Slice], image: NDArray[np.int16]) -> None:
         f"values from {image.min()} to {image.max()} without air below {PLAUSIBLE_AIR_HU} HU "
         "and tissue around 0"
     )
-    if undeclared:
+    if any(item.intercept is None or item.slope is None for item in slices):
         raise ScanRejected(
             "NO_RESCALE", f"RescaleSlope and RescaleIntercept should be given; {what}"
         )
