@@ -13,6 +13,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from liverseg.cleaning import DOUBTED
 from liverseg.errors import ScanRejected
 from liverseg.grid import Grid, own_spacing_mm, to_network_grid, to_scan_grid
 from liverseg.label_map import read_label_map
@@ -227,9 +228,10 @@ class ToScanGridd(MapTransform):
             logits = torch.as_tensor(items[key])
             logit = logits[1] - logits[0] if logits.shape[0] == 2 else logits[0]
             mask = to_scan_grid(torch.Tensor(logit), grid, scan, positions=positions)
-            items[key] = MetaTensor(
-                torch.from_numpy(mask)[None], affine=torch.from_numpy(scan.affine)
-            )
+            kept = MetaTensor(torch.from_numpy(mask)[None], affine=torch.from_numpy(scan.affine))
+            if DOUBTED in getattr(items[key], "meta", {}):
+                kept.meta[DOUBTED] = items[key].meta[DOUBTED]
+            items[key] = kept
         return items
 
 

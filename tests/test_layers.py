@@ -106,7 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"heads", "openvino_models"},
     "crf": BASE | {"gaussians"},
     "refinement": BASE | {"crf"},
-    "transforms": FILES | MODEL | {"scans", "label_map"},
+    "transforms": FILES | MODEL | {"cleaning", "scans", "label_map"},
     "cleaning": {"cascade", "component"},
     **dict.fromkeys(("pipeline", "failure", "manifest", "case", "batch"), BATCH),
     **dict.fromkeys(("case_files", "conversion", "segmented"), BATCH),
