@@ -99,17 +99,15 @@ class More(NamedTuple):
     output: Path
 
     def start(self, threads: int) -> None:
-        """Train by MONAI's own run of the bundle, unless this training has ended."""
-        if coarse_of(self.output) != first_coarse_of(self.output):
-            return
+        """Train by MONAI's own run of the bundle, which goes on, or does nothing at the end."""
         configs = [str(bundle_root() / "configs" / name) for name in ("train.yaml", "coarse.yaml")]
         command = [sys.executable, "-m", "monai.bundle", "run", "training"]
         command += ["--config_file", str([*configs, str(MORE)])]
-        command += ["--initial_checkpoint", str(first_coarse_of(self.output))]
         folders = {
             "LIVERSEG_DATA": str(DATA),
             "LIVERSEG_DATA_LIST": str(self.data_list),
             "LIVERSEG_OUTPUT": str(self.output / "more"),
+            "LIVERSEG_INITIAL": str(first_coarse_of(self.output)),
             "OMP_NUM_THREADS": str(threads),
         }
         subprocess.run(command, check=True, env={**os.environ, **folders}, stdout=sys.stderr)

@@ -16,14 +16,16 @@ PACKAGES = ("torch", "monai", "numpy", "nibabel", "pydicom", "openvino")
 
 def about() -> list[list[str]]:
     """Pairs of a name and what is there; what is missing is said, not raised."""
-    import torch
-
-    from liverseg.pipeline import find_device
-
-    device = find_device("auto")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     lines = [["liverseg", __version__], ["python", platform.python_version()]]
     lines += [[package, _version(package)] for package in PACKAGES]
+    try:
+        import torch
+
+        from liverseg.pipeline import find_device
+    except (ImportError, OSError) as error:
+        return [*lines, ["device", f"none, since a library cannot be loaded: {error}"]]
+    device = find_device("auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     lines += [["device", f"{device} ({name}, {torch.get_num_threads()} threads)"]]
     lines += [["engine", _engine(device)], ["weights", _weights()]]
     return lines

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, cast
 
 from liverseg.errors import ScanRejected
-from liverseg.gzip_head import GZIP_MAGIC
+from liverseg.gzip_head import GZIP_MAGIC, GZIP_SUFFIX, TAR_SUFFIXES, is_single
 from liverseg.limits import usable_cores
 from liverseg.sizes import Sizes
 
@@ -29,8 +29,6 @@ EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 TAR_MAGIC = b"ustar"
 TAR_MAGIC_OFFSET = 257  # bytes, POSIX.1-1988
 COMPRESSED_MAGICS = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\0")
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-GZIP_SUFFIX = ".gz"
 PART = ".part"
 CHUNK_BYTES = 1 << 20
 MOST_THREADS = 4  # of a zip: beyond, its files are written no faster
@@ -75,13 +73,6 @@ def looks_like_archive(path: Path, head: bytes) -> bool:
     )
 
 
-def is_single(path: Path, head: bytes) -> bool:
-    """Whether a file is gzip and, by its name, holds one file and no tar."""
-    name = path.name.lower()
-    gzipped = head.startswith(GZIP_MAGIC) and name.endswith(GZIP_SUFFIX)
-    return gzipped and not name.endswith(TAR_SUFFIXES)
-
-
 def unpack(
     archive: Path, folder: Path, limits: Limits, only: Collection[Path] | None = None
 ) -> Limits:
@@ -99,7 +90,7 @@ def unpack(
     Raises:
         ScanRejected: UNSAFE_ARCHIVE for links, devices, names that are absolute or lead out of
             the folder, and more than the limits; CORRUPT or TRUNCATED when it cannot be read to
-            its end; UNREADABLE when it is encrypted.
+            its end; UNREADABLE when it is encrypted; NOT_WRITABLE when there is no room for it.
     """
     try:
         budget = _Budget(limits, archive.stat().st_size)
@@ -127,8 +118,13 @@ def unpack(
     except OSError as error:
         if error.errno is None:  # of gzip and bz2, about their data
             raise ScanRejected("CORRUPT", "the archive cannot be unpacked") from error
-        reason = f"the archive could not be unpacked: {error.strerror}"
-        raise ScanRejected("UNREADABLE", reason) from error
+        code, reason = "UNREADABLE", f"the archive could not be unpacked: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            code, reason = (
+                "NOT_WRITABLE",
+                "the temporary folder (TMPDIR) has no room for its content",
+            )
+        raise ScanRejected(code, reason) from error
     return replace(
         limits,
         members=limits.members - budget.members,

@@ -215,7 +215,7 @@ def _known(scan: Scan, chosen: Collection[str], earlier: Mapping[str, Row]) -> R
     if scan.case_id not in chosen:
         return new_row(scan, "skipped", scan.code, NOT_SELECTED)
     if not scan.accepted:
-        return new_row(scan, "rejected", scan.code, scan.reason)
+        return _undone(scan, ScanRejected(scan.code, scan.reason))
     return earlier.get(scan.case_id)
 
 

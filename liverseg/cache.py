@@ -7,6 +7,14 @@ import tempfile
 from pathlib import Path
 
 
+def is_kept(path: Path) -> bool:
+    """Whether a file or folder of the cache is there; False where we may not look."""
+    try:
+        return path.exists()
+    except OSError:  # a home that is another user's
+        return False
+
+
 def user_cache() -> Path:
     """Returns the folder for files that can be fetched again: XDG_CACHE_HOME/liverseg."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))

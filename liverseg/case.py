@@ -19,6 +19,7 @@ import numpy.typing as npt
 from liverseg import __version__
 from liverseg.case_files import CaseFiles
 from liverseg.dicom.derived import Provenance
+from liverseg.identity import reported
 from liverseg.job import Stopwatch
 from liverseg.layout import (
     CASE_FILES,
@@ -82,13 +83,7 @@ class Segmentation:
                 f"{INDEX_FILE} in the output folder should be the page of a batch; it is another "
                 "file: choose another output folder"
             )
-        found = {}
-        for path in sorted((self.output / CASES).glob(f"*/{REPORT_FILE}")):
-            # One that is no report of ours names no scan that it could be a result of.
-            with suppress(ValueError, KeyError, TypeError):
-                report = json.loads(path.read_text(encoding="utf-8"))
-                found[path.parent.name] = str(report["input"].get("fingerprint", ""))
-        return found
+        return reported(self.output)
 
     def prepare(self) -> None:
         """Check the weights; raises FileNotFoundError or ValueError."""

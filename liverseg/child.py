@@ -24,6 +24,7 @@ WATCH_INTERVAL_S = 0.05
 # For a process that has closed its pipe to be gone.
 END_TIMEOUT_S = 2.0
 CHUNK_BYTES = 1 << 16
+FIRST_DESCRIPTOR = 3  # 0 to 2 are the standard streams
 # The module search path is the parent's own, so that the parent's modules are found and nothing
 # is imported from the folder that the user happens to be in.
 START = (
@@ -53,8 +54,8 @@ class Child:
         self._received = bytearray()
         self._timeout_s = self._deadline = math.inf
         watched = resident_bytes(os.getpid()) is not None
-        request_read, self._requests = os.pipe()
-        self.pipe, answer_write = os.pipe()
+        request_read, self._requests = _pipe()
+        self.pipe, answer_write = _pipe()
         given = (request_read, answer_write, os.getpid(), 0 if watched else most_bytes)
         try:
             self._process = subprocess.Popen(
@@ -152,6 +153,27 @@ class Child:
             return ScanRejected("OUT_OF_MEMORY", f"{self._what} needs more memory than there is.")
         how = f"signal {_signal_name(-status)}" if status < 0 else f"exit status {status}"
         return ScanRejected("CRASHED", f"{self._what} ended with {how}.")
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe's two ends, to read and to write, none of them where a process has its own streams.
+
+    Where a caller has closed those, a pipe would come in their place, and Popen would put the
+    process's streams over it.
+    """
+    read, write = os.pipe()
+    return _moved(read), _moved(write)
+
+
+def _moved(descriptor: int) -> int:
+    """A descriptor, or one for the same above the standard streams."""
+    low = []
+    while descriptor < FIRST_DESCRIPTOR:
+        low.append(descriptor)
+        descriptor = os.dup(descriptor)
+    for one in low:
+        os.close(one)
+    return descriptor
 
 
 def too_greedy(what: str, most_bytes: int) -> ScanRejected:

@@ -33,10 +33,16 @@ INTERRUPTED = 130
 NO_SCANS = {"NOT_CT", "LOCALIZER"}
 # What a shell adds to the number of the signal that ended a program.
 SIGNALLED = 128
+# A shutdown, and a terminal that is closed, where the system has that.
+TERMINATING = (signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: the same tidy end as Ctrl-C, so that nothing unpacked or half-written stays."""
+    """SIGTERM or SIGHUP: as tidy an end as Ctrl-C's; nothing unpacked or half-written stays."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,22 +58,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     args = command_parser().parse_args(argv)
     set_up_streams(args.verbose)
-    before = signal.signal(signal.SIGTERM, _terminate)
+    # What nohup has ignored stays ignored.
+    handled = [one for one in TERMINATING if signal.getsignal(one) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, _terminate)
     try:
         # Warnings of other libraries quote values of the data, which may be a patient's.
         with interrupted_once(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _status(args)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _status(args: argparse.Namespace) -> int:
     """The command's exit status; what went wrong is said."""
     try:
         return _COMMANDS[args.command](args)
-    except Terminated:
-        return say("terminated; what is done is kept", SIGNALLED + signal.SIGTERM)
+    except Terminated as ended:
+        return say("terminated; what is done is kept", SIGNALLED + ended.number)
     except KeyboardInterrupt:
         return say("interrupted; what is done is kept", INTERRUPTED)
     except Exception as error:  # noqa: BLE001  one line, whatever it is; --verbose tells more
@@ -75,7 +85,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)
 
 
 def _failed(error: Exception, verbose: bool, output: Path | None) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from liverseg.identity import reported
 from liverseg.job import Stopwatch
 from liverseg.layout import CONVERTED
 from liverseg.manifest import Row, new_row
@@ -21,9 +22,11 @@ class Conversion:
     output: Path
 
     def results(self) -> dict[str, str]:
-        """Case id to fingerprint of every converted file; "" where it has none."""
+        """Case id to fingerprint of every converted file, and of every case beside them."""
         files = [path for path in self.output.glob("*.nii.gz") if CONVERTED.fullmatch(path.name)]
-        return {path.name.partition(".")[0]: fingerprint_of(path) for path in sorted(files)}
+        made = {path.name.partition(".")[0]: fingerprint_of(path) for path in sorted(files)}
+        # A row of the manifest is of one scan, whatever was done with it.
+        return made | reported(self.output)
 
     def prepare(self) -> None:
         """Nothing to check."""

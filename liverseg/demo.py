@@ -7,7 +7,6 @@ it. Without a network a phantom takes its place, and is called one.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -89,16 +88,17 @@ def run_demo(
         OSError: the results cannot be written.
     """
     from liverseg.batch import segment
+    from liverseg.lock import private_folder
 
     why_phantom = ""
-    with tempfile.TemporaryDirectory(prefix="liverseg-demo-") as folder:
+    with private_folder() as folder:
         try:
-            archive = fetched(release, user_cache() if cache is None else cache, Path(folder))
+            archive = fetched(release, user_cache() if cache is None else cache, folder)
             ct = read_release(archive)
         except (ConnectionError, ValueError) as error:
             why_phantom = str(error)
             ct = phantom()
-        export = Path(folder) / "export"
+        export = folder / "export"
         write_export(ct, export)
         rows = tuple(segment([export], output, resume=False, on_row=on_row))
     done = [row for row in rows if row.status == "done"]

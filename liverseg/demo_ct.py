@@ -20,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from liverseg.cache import is_kept
+
 logger = logging.getLogger(__name__)
 
 # How far two affines may put the same voxel apart: DICOM positions hold 16 characters.
@@ -79,7 +81,7 @@ def fetched(release: Release, cache: Path, scratch: Path) -> Path:
         ValueError: what was fetched does not have the hash.
     """
     kept = cache / release.archive_name
-    if kept.is_file() and _sha256(kept) == release.sha256:
+    if is_kept(kept) and _sha256(kept) == release.sha256:
         return kept
     archive = _downloaded(release, scratch)
     partial = cache / f"{release.archive_name}.{os.getpid()}.part"

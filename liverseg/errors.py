@@ -34,7 +34,7 @@ CODES: dict[str, str] = {
     "OUT_OF_MEMORY": "the scan needs more memory than allowed",
     "TIMEOUT": "the scan took longer than allowed",
     "PROJECTION": "a projection, not a volume",
-    "NOT_WRITABLE": "the output folder cannot be written, or is full",
+    "NOT_WRITABLE": "the output folder cannot be written or is full, or the temporary folder is",
     "FAILED": "an unexpected error in this program",
     "UNREADABLE": "a file that the operating system does not let us read",
 }

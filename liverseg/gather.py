@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from liverseg.archive import GZIP_SUFFIX, is_single, limits_of, looks_like_archive, unpack
+from liverseg.archive import limits_of, looks_like_archive, unpack
 from liverseg.dicom.sniff import PREAMBLE_BYTES, looks_like_dicom
 from liverseg.errors import ScanRejected
 from liverseg.foreign import UNPACK_FIRST, foreign_format, is_voxels_of_a_pair
-from liverseg.gzip_head import decompressed_head
+from liverseg.gzip_head import GZIP_SUFFIX, decompressed_head, is_single
 from liverseg.nifti_sniff import looks_like_nifti
 from liverseg.packed import OWN, Packed
 from liverseg.sizes import Sizes
@@ -70,6 +70,7 @@ class Gathered:
         self._kept_bytes = 0
         self._singles: dict[Path, str] = {}  # folder of gzip files to that of what they hold
         self._nested = 0
+        self._given: set[Path] = set()
         self._left = limits_of(sizes)
 
     def add_tree(self, root: Path) -> None:
@@ -107,6 +108,10 @@ class Gathered:
         """A file as it was delivered: before it was unpacked, where it was a gzip file."""
         return self._origins.get(path, path)
 
+    def was_given(self, path: Path) -> bool:
+        """Whether a file is one of the inputs, or lies below one, or in an archive."""
+        return path in self._given
+
     def is_archive(self, path: Path) -> bool:
         """Whether an input path is an archive that was unpacked."""
         return path in self._waiting
@@ -114,6 +119,7 @@ class Gathered:
     def _sort(self, root: Path, delivery: Delivery) -> None:
         """Sort every file below a folder, or one file, into a delivery."""
         found = files_below(root)
+        self._given.update(found.files)
         for path in found.files:
             if not self._take(path, delivery):
                 delivery.junk[path if path == root else path.parent] += 1

@@ -9,6 +9,8 @@ from typing import BinaryIO, cast
 from isal import igzip
 
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_SUFFIX = ".gz"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
 def decompressed_head(head: bytes) -> bytes:
@@ -26,3 +28,10 @@ def unpacked(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     return cast(BinaryIO, igzip.IGzipFile(path, "rb") if packed else path.open("rb"))
+
+
+def is_single(path: Path, head: bytes) -> bool:
+    """Whether a file is gzip and, by its name, holds one file and no tar."""
+    name = path.name.lower()
+    gzipped = head.startswith(GZIP_MAGIC) and name.endswith(GZIP_SUFFIX)
+    return gzipped and not name.endswith(TAR_SUFFIXES)

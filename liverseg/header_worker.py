@@ -8,6 +8,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from liverseg.dicom.header import quiet_pydicom
 from liverseg.dicom.image import Slice, as_json
 from liverseg.dicom.images import images_of
@@ -44,8 +46,14 @@ def main(requests: int, answers: int, parent: int, address_space: int) -> None:
             outbox.flush()
 
 
+# Multi-frame files whose frames are compared, one of them and its copy at a time.
+_opened: dict[Path, Dataset] = {}
+
+
 def _answer(asked: tuple[Path, Sizes] | Slice) -> dict[str, Any]:
     """The images of a file, or the digest of an image."""
     if isinstance(asked, Slice):
-        return {"digest": stored_digest(asked)}
+        if asked.path not in _opened and len(_opened) > 1:
+            _opened.clear()
+        return {"digest": stored_digest(asked, _opened)}
     return {"images": [as_json(item) for item in images_of(*asked)]}

@@ -65,9 +65,10 @@ class Headers:
 
     def close(self) -> None:
         """End the process, where one was needed."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
+        with held_back():
+            child, self._child = self._child, None
+            if child is not None:
+                child.kill()
 
     def _answer(self, request: bytes) -> dict[str, Any]:
         """What the process answers, started where there is none."""

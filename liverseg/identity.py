@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from liverseg.fingerprint import DIGITS, fingerprint
+from liverseg.layout import CASES, REPORT_FILE
 from liverseg.scan import Scan
 
 
@@ -41,3 +45,14 @@ def settled(scans: Sequence[Scan], results: Mapping[str, str]) -> list[Scan]:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:DIGITS]
+
+
+def reported(output: Path) -> dict[str, str]:
+    """Case id to fingerprint of every case of an output folder with a report; "" without one."""
+    found = {}
+    for path in sorted((output / CASES).glob(f"*/{REPORT_FILE}")):
+        # One that is no report of ours names no scan that it could be a result of.
+        with suppress(ValueError, KeyError, TypeError):
+            report = json.loads(path.read_text(encoding="utf-8"))
+            found[path.parent.name] = str(report["input"].get("fingerprint", ""))
+    return found

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what they may not cut in two, and what a second one does.
+"""Ctrl-C, SIGTERM and SIGHUP: what they may not cut in two, and what a second one does.
 
 Python raises what these signals mean in the main thread only; in any other both blocks do nothing.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, TypeAlias
 
 Handler: TypeAlias = Callable[[int, "FrameType | None"], Any]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 # The second comes in the middle of the tidying; should that hang, the third ends it.
 RAISED_AGAIN = 3
 
@@ -70,14 +72,13 @@ def held_back() -> Iterator[None]:
 
 @contextmanager
 def _handled_by(handler: _First | _Held) -> Iterator[None]:
-    """Have both signals handled so; what is ignored, or ends the process at once, stays so."""
+    """Have all signals handled so; what is ignored, or ends the process at once, stays so."""
     if threading.current_thread() is threading.main_thread():
         befores = {number: signal.getsignal(number) for number in SIGNALS}
         handler.before = {number: now for number, now in befores.items() if callable(now)}
-    try:
-        for number in handler.before:
+    # Each is put back, also when one comes while another is.
+    with ExitStack() as stack:
+        for number, before in handler.before.items():
+            stack.callback(signal.signal, number, before)
             signal.signal(number, handler)
         yield
-    finally:
-        for number, before in handler.before.items():
-            signal.signal(number, before)

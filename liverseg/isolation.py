@@ -126,10 +126,11 @@ class Isolated:
 
     def close(self) -> None:
         """Kill the process if there is one, and wait until it is gone."""
-        worker, self._worker = self._worker, None
-        self._ready, self.scan = False, None
-        if worker is not None:
-            worker.kill()
+        with held_back():
+            worker, self._worker = self._worker, None
+            self._ready, self.scan = False, None
+            if worker is not None:
+                worker.kill()
 
     def _told(self, answer: dict[str, Any]) -> Row | None:
         """What an answer means."""

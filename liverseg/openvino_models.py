@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from liverseg import __version__
-from liverseg.cache import user_cache
+from liverseg.cache import is_kept, user_cache
 from liverseg.heads import LiverHeads
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def kept_model(heads: LiverHeads) -> Any:
     import openvino
 
     place = user_cache() / "openvino" / _key(heads)
-    if place.exists() and _is_ours(place.parent):
+    if is_kept(place) and _is_ours(place.parent):
         try:
             return openvino.Core().read_model(place / MODEL_FILE)
         except RuntimeError:

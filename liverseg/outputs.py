@@ -67,9 +67,10 @@ def remove_parts(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str, mode: int = ORDINARY_MODE) -> None:
-    """Write a whole text file, UTF-8."""
+    r"""Write a whole text file, UTF-8; bytes of file names that are none come as \xNN."""
+    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     with whole_file(path, mode) as stream:
-        stream.write(text.encode("utf-8", errors="backslashreplace"))
+        stream.write(readable.encode("utf-8"))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -66,7 +66,10 @@ def found_scans(
             gathered.add_tree(Path(path))
         with contextlib.closing(Headers(memory_bytes)) as headers:
             found = scans_of(
-                gathered, Judging(*finding, headers.images, headers.decoded, gathered.origin)
+                gathered,
+                Judging(
+                    *finding, headers.images, headers.decoded, gathered.origin, gathered.was_given
+                ),
             )
         yield _unique(found)
 

@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from liverseg import header_worker
 from liverseg.dicom.image import Slice
 from liverseg.dicom.images import images_of
@@ -33,10 +35,10 @@ def _broken_images(path: Path, sizes: Sizes) -> list[Slice]:
     return images_of(path, sizes)
 
 
-def _broken_digest(item: Slice) -> str:
+def _broken_digest(item: Slice, opened: dict[Path, Dataset]) -> str:
     if item.path.name == "abort":
         os.abort()
-    return stored_digest(item)
+    return stored_digest(item, opened)
 
 
 def main(requests: int, answers: int, parent: int, address_space: int) -> None:

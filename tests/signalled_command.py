@@ -27,6 +27,13 @@ def terminates(image: torch.Tensor) -> torch.Tensor:
     return image
 
 
+def hangs_up(image: torch.Tensor) -> torch.Tensor:
+    """A network during which the terminal is closed."""
+    os.kill(os.getppid(), signal.SIGHUP)
+    signal.pause()
+    return image
+
+
 if __name__ == "__main__":
     # The function that is pickled must be one that the other process can import.
     import signalled_command

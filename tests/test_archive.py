@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,3 +208,21 @@ def test_a_tar_gz_that_does_not_match_its_checksum_is_refused(tmp_path: Path) ->
     content[-8] ^= 1  # the first byte of the CRC
     archive.write_bytes(content)
     assert refusal(archive) == "CORRUPT"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_no_room_to_unpack_is_told_as_what_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = MAKERS[name](tmp_path / name, {"ct.dcm": CONTENT})
+    (tmp_path / "full").mkdir()
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if self.is_relative_to(tmp_path / "full"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ScanRejected, match="NOT_WRITABLE: the temporary folder"):
+        unpack(archive, tmp_path / "full", LIMITS)

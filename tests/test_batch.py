@@ -21,6 +21,7 @@ import pydicom
 import pytest
 import torch
 from conftest import edit_slices
+from pydicom.uid import generate_uid
 from tiny_pipeline import (
     AFFINE,
     LIVER,
@@ -521,6 +522,23 @@ def test_interrupt_leaves_nothing_of_the_scans_in_work(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("cases/*"))
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Not yet done" in page
+
+
+def test_conversion_of_another_scan_under_one_uid_takes_no_result_of_the_first(
+    tmp_path: Path,
+) -> None:
+    """As two patients may share one."""
+    one = {"series_uid": generate_uid(), "study_uid": generate_uid()}
+    write_scan(tmp_path / "a", **one)
+    write_scan(tmp_path / "b", liver_hu=150, **one)
+    (first,) = run(tmp_path / "a", tmp_path / "out")
+    (second,) = convert(tmp_path / "b", tmp_path / "out")
+    assert second.case_id != first.case_id
+    rows = {row["case_id"]: row["volume_ml"] for row in manifest(tmp_path / "out")}
+    assert rows == {first.case_id: f"{first.volume_ml:.2f}", second.case_id: ""}
+    with (tmp_path / "out" / "linkage.csv").open(newline="") as stream:
+        sources = {link["case_id"]: Path(link["source"]).name for link in csv.DictReader(stream)}
+    assert sources == {first.case_id: "a", second.case_id: "b"}
 
 
 def test_second_interrupt_leaves_no_process_and_a_whole_page(

@@ -276,10 +276,16 @@ def test_interrupt_is_130_and_one_line(scan: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("cases/*"))
 
 
-def test_termination_ends_as_tidily_as_an_interrupt(scan: Path, tmp_path: Path) -> None:
-    done = signalled("terminates", scan, tmp_path / "out")
-    assert done.returncode == 128 + signal.SIGTERM
+@pytest.mark.parametrize(
+    ("network", "number"), [("terminates", signal.SIGTERM), ("hangs_up", signal.SIGHUP)]
+)
+def test_termination_ends_as_tidily_as_an_interrupt(
+    network: str, number: signal.Signals, scan: Path, tmp_path: Path
+) -> None:
+    done = signalled(network, scan, tmp_path / "out")
+    assert done.returncode == 128 + number
     assert "terminated" in done.stderr
+    assert not list((tmp_path / "out").glob(".liverseg.lock"))
     assert not list((tmp_path / "out").glob("cases/*"))
 
 

@@ -67,27 +67,25 @@ def test_both_trainings_are_started_with_the_list_and_the_share_of_cores(
         assert one["-o"] == str(tmp_path)
 
 
-def test_second_part_goes_on_from_the_first_and_is_not_done_again(
+def test_second_part_starts_from_the_first_and_is_used_when_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[list[str]] = []
+    started: list[tuple[list[str], dict[str, str]]] = []
 
-    def fake(command: list[str], **options: object) -> None:
-        started.append(command)
-        made = tmp_path / "more" / "coarse" / "model.pt"
-        made.parent.mkdir(parents=True)
-        for path in (made, made.with_name("model.pt.sha256")):
-            path.write_text("")
+    def fake(command: list[str], env: dict[str, str], **options: object) -> None:
+        started.append((command, env))
 
     monkeypatch.setattr(subprocess, "run", fake)
-    first = tmp_path / "coarse" / "model.pt"
-    assert coarse_of(tmp_path) == first
-    for _ in range(2):
-        More(EVERYTHING, tmp_path).start(threads=1)
-    (command,) = started
-    assert command[-1] == str(first)
+    first, more = tmp_path / "coarse" / "model.pt", tmp_path / "more" / "coarse" / "model.pt"
+    More(EVERYTHING, tmp_path).start(threads=1)
+    ((command, env),) = started
     assert str(MORE) in command[command.index("--config_file") + 1]
-    assert coarse_of(tmp_path) == tmp_path / "more" / "coarse" / "model.pt"
+    assert env["LIVERSEG_INITIAL"] == str(first)
+    assert env["LIVERSEG_OUTPUT"] == str(tmp_path / "more")
+    assert coarse_of(tmp_path) == first
+    more.parent.mkdir(parents=True)
+    more.with_name("model.pt.sha256").write_text("")
+    assert coarse_of(tmp_path) == more
 
 
 def test_second_part_changes_what_the_recipe_has() -> None:

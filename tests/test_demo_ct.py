@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from liverseg.cache import user_cache
+from liverseg.cache import is_kept, user_cache
 from liverseg.demo_ct import Release, fetched, read_release, same_grid
 
 # First axis to the patient's left, voxels of 0.7 x 1.5 x 2.5 mm.
@@ -172,3 +174,15 @@ def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatc
     assert user_cache() == Path("/home/someone/.cache/liverseg")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert user_cache() == Path("/home/someone/.cache/liverseg")
+
+
+def test_a_cache_that_may_not_be_looked_into_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, **options: bool) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    (tmp_path / "model").write_text("")
+    assert is_kept(tmp_path / "model")
+    monkeypatch.setattr(Path, "stat", refused)
+    assert not is_kept(tmp_path / "model")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -151,3 +153,25 @@ def test_a_refusal_comes_through_the_process(tmp_path: Path) -> None:
     Dataset().save_as(path, implicit_vr=True, little_endian=True)
     with closing(Headers()) as reader, pytest.raises(ScanRejected, match="TRUNCATED"):
         reader.images(path, ORDINARY_SIZES)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_caller_without_standard_streams_is_answered(
+    unusual: Path, closed: tuple[int, ...]
+) -> None:
+    """A pipe in the place of a closed stream would be covered by the process's own."""
+    code = f"""
+import os, sys
+from pathlib import Path
+from liverseg.headers import Headers
+from liverseg.sizes import ORDINARY_SIZES
+for number in {closed}:
+    os.close(number)
+headers = Headers()
+found = headers.images(Path(sys.argv[1]), ORDINARY_SIZES)
+headers.close()
+os._exit(len(found) + 10)
+"""
+    path = sorted(unusual.iterdir())[0]
+    done = subprocess.run([sys.executable, "-c", code, path], check=False, timeout=60)
+    assert done.returncode == 11

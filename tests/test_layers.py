@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,7 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fingerprint": FILES | {"scan"},
     "intake": FILES | {"scan", "fingerprint"},
     "scans": FILES | {"scan", "intake", "headers", "lock"},
-    "identity": {"fingerprint", "scan"},
+    "identity": {"fingerprint", "layout", "scan"},
     "inferer": {"memory", "tiling"},
     **dict.fromkeys(("supervision", "training_log"), MODEL | {"transforms", "cascade"}),
     "training": MODEL | {"transforms", "cascade", "weight_files"},
@@ -219,3 +220,12 @@ def test_the_command_loads_without_torch_and_monai() -> None:
     code = f"import sys, liverseg.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_package_is_installed() -> None:
+    """A package that setup.cfg does not name is in no wheel."""
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    named = set(config["options"]["packages"].split())
+    there = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
+    assert {".".join(folder.parts) for folder in there} <= named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from liverseg.dicom.sniff import looks_like_dicom
@@ -15,7 +15,9 @@ HEAD_BYTES = 512  # of a file, to see whether it is DICOM
 DIGITS = re.compile(r"\d+", re.ASCII)
 
 
-def lost_notes(files: Sequence[Path], known: Collection[Path]) -> tuple[str, ...]:
+def lost_notes(
+    files: Sequence[Path], known: Collection[Path], was_given: Callable[[Path], bool]
+) -> tuple[str, ...]:
     """Look for files that are named as slices are and are none.
 
     A slice that is lost at an end of the stack leaves no gap; its name is all there is.
@@ -23,6 +25,7 @@ def lost_notes(files: Sequence[Path], known: Collection[Path]) -> tuple[str, ...
     Args:
         files: of one accepted series, as they were delivered.
         known: all files that are DICOM, as they were delivered.
+        was_given: whether a file is one of those that were to be looked at.
 
     Returns:
         No sentence, or one on empty files.
@@ -41,8 +44,8 @@ def lost_notes(files: Sequence[Path], known: Collection[Path]) -> tuple[str, ...
                 "UNREADABLE",
                 f"a file beside the slices, named as they are, could not be read: {error.strerror}",
             ) from error
-        if looks_like_dicom(decompressed_head(content)):
-            continue  # sound, and not among what was given to look at
+        if looks_like_dicom(decompressed_head(content)) and not was_given(path):
+            continue
         if content:
             raise ScanRejected(
                 "TRUNCATED",
@@ -76,4 +79,4 @@ def _suffix(name: str) -> str:
 
 def _pattern(name: str) -> str:
     """A file name with every number alike; names of letters alone are alike only when equal."""
-    return DIGITS.sub("#", name)
+    return DIGITS.sub("#", name.removesuffix(".gz"))

@@ -57,6 +57,7 @@ class Judging:
         images: how the images of a file are had.
         decoded: how a digest of an image's pixels is had.
         origin: a file as it was delivered.
+        was_given: whether a file, as it was delivered, is one that was to be looked at.
         alone: the files are all the DICOM in their folders, so that what else is there may be
             slices that were lost.
     """
@@ -66,6 +67,7 @@ class Judging:
     images: Images = images_of
     decoded: Decoded = stored_digest
     origin: Callable[[Path], Path] = lambda path: path
+    was_given: Callable[[Path], bool] = lambda path: True
     alone: bool = True
 
 
@@ -107,7 +109,7 @@ def find_series(files: Iterable[Path], judging: Judging) -> list[Series]:
     whole = _condemned(series, broken, judging)
     if judging.alone:
         known = set(map(judging.origin, places))
-        whole = [_without_lost(entry, known, judging.origin) for entry in whole]
+        whole = [_without_lost(entry, known, judging) for entry in whole]
     found_all = _unique_keys([*whole, *broken])
     return sorted(found_all, key=lambda entry: min(places[path] for path in entry.files))
 
@@ -128,12 +130,13 @@ def _is_cut(group: Sequence[Slice]) -> bool:
     return len(_files(group)) == 1 and group[0].pixels == "absent" and may_be_ct(group[0].sop_class)
 
 
-def _without_lost(entry: Series, known: Collection[Path], origin: Callable[[Path], Path]) -> Series:
+def _without_lost(entry: Series, known: Collection[Path], judging: Judging) -> Series:
     """Refuse an accepted series with a lost slice beside it; note what may be one."""
     if entry.code:
         return entry
     try:
-        notes = lost_notes([origin(path) for path in entry.files], known)
+        files = [judging.origin(path) for path in entry.files]
+        notes = lost_notes(files, known, judging.was_given)
     except ScanRejected as error:
         return replace(entry, code=error.code, reason=error.detail)
     return replace(entry, notes=(*entry.notes, *notes)) if notes else entry

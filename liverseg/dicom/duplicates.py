@@ -40,8 +40,14 @@ def without_duplicates(slices: Sequence[Slice], decoded: Decoded) -> tuple[list[
         first = kept.setdefault(identity, item)
         if first is item:
             left.append(item)
-        elif not _same_image(first, item, digest, decoded):
-            name = slice_name(first.path, left.index(first), len(slices))
+            continue
+        name = slice_name(first.path, left.index(first), len(slices))
+        try:
+            is_copy = _same_image(first, item, digest, decoded)
+        except ScanRejected as error:
+            reason = f"{name} has a copy, and they cannot be compared: {error.detail}"
+            raise ScanRejected(error.code, reason) from error
+        if not is_copy:
             raise ScanRejected(
                 "DUPLICATE_CONFLICT",
                 f"images of one SOPInstanceUID should be equal; {name} has a copy that differs",
@@ -96,9 +102,8 @@ def _same_image(
         return True
     if _place(first) != _place(second):
         return False
-    if pixel_digest(first) == pixel_digest(second):
-        return True
-    return not _one_compression((first, second)) and decoded(first) == decoded(second)
+    # What differs in its bytes may be packed otherwise, or hold other bits beside the pixels.
+    return pixel_digest(first) == pixel_digest(second) or decoded(first) == decoded(second)
 
 
 def _one_compression(group: Sequence[Slice]) -> bool:

@@ -105,17 +105,18 @@ def read_stored(item: Slice, name: str, opened: dict[Path, Dataset]) -> NDArray[
     return without_garbage(values.astype(dtype, copy=False), layout)
 
 
-def stored_digest(item: Slice) -> str:
+def stored_digest(item: Slice, opened: dict[Path, Dataset] | None = None) -> str:
     """SHA-256 of what an image shows, however it is stored or compressed.
 
     Args:
         item: an image; call it inside `quiet_pydicom`, where a decoder may crash.
+        opened: as `read_stored` takes it.
 
     Raises:
         ScanRejected: as `require_decoder` and `read_stored`.
     """
     require_decoder(item)
-    values = read_stored(item, "an image of which there are copies", {})
+    values = read_stored(item, "one of them", {} if opened is None else opened)
     digest = hashlib.sha256(str(values.shape).encode())
     digest.update(values.astype("<i8").tobytes())
     return digest.hexdigest()
