@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from liverseg.engine_torch import without_batch_norms
 from liverseg.heads import LiverHeads
-from liverseg.openvino_models import kept_model
+from liverseg.openvino_models import core, kept_model
 
 # A scan has one size of tile, two where the last one is narrower; the next scan has others.
 MOST_SIZES = 2
@@ -64,8 +64,6 @@ class OpenVinoEngine(nn.Module):
         if shape in self._compiled:
             self._compiled.move_to_end(shape)
             return self._compiled[shape]
-        import openvino
-
         if self._model is None:
             self._model = kept_model(self.heads)
         model = self._model.clone()
@@ -74,6 +72,6 @@ class OpenVinoEngine(nn.Module):
         # A compiled model keeps the memory of its last pass, so few are kept.
         while len(self._compiled) >= MOST_SIZES:
             self._compiled.popitem(last=False)
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        compiled = core().compile_model(model, "CPU", settings)
         self._compiled[shape] = compiled.create_infer_request()
         return self._compiled[shape]

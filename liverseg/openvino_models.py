@@ -14,6 +14,7 @@ import shutil
 import stat
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ EXAMPLE_SIDE = 32  # voxels of the image that a network is translated with, any 
 PRIVATE_MODE = 0o700
 
 
+@cache
+def core() -> Any:
+    """The one openvino.Core of this process, kept to its end.
+
+    Each sets an alternate signal stack and puts the one before back when it goes (OpenVINO 2026.4);
+    where two go in the order they came in, the one that is left is not there any more, and the
+    next signal, such as Ctrl-C's, ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def kept_model(heads: LiverHeads) -> Any:
     """The network as an OpenVINO model of any size, from the cache or translated now.
 
@@ -39,12 +53,10 @@ def kept_model(heads: LiverHeads) -> Any:
     Returns:
         An openvino.Model.
     """
-    import openvino
-
     place = user_cache() / "openvino" / _key(heads)
     if is_kept(place) and _is_ours(place.parent):
         try:
-            return openvino.Core().read_model(place / MODEL_FILE)
+            return core().read_model(place / MODEL_FILE)
         except RuntimeError:
             logger.debug("a kept model was damaged; it is made again")
             shutil.rmtree(place, ignore_errors=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +215,26 @@ def test_masks_of_real_scans_are_those_of_torch_in_single_precision(
         masks.append(pipeline.postprocessing(data)["pred"][0].numpy().astype(bool))
     for mask in masks[1:]:
         assert 2 * np.sum(mask & masks[0]) / (mask.sum() + masks[0].sum()) > 0.999
+
+
+def test_signals_are_delivered_after_engines_have_gone() -> None:
+    """Each openvino.Core that goes puts another signal stack back, perhaps one that is gone."""
+    pytest.importorskip("openvino")
+    code = """
+import faulthandler, gc, signal
+faulthandler.enable()  # has a signal stack of its own
+import torch
+from liverseg.dsn import DSN
+from liverseg.engine_openvino import OpenVinoEngine
+engine = OpenVinoEngine(DSN(1, 2, channels=[2, 2, 2, 2, 2, 2]).eval(), amp=False)
+for size in (16, 20, 24, 28):
+    engine(torch.zeros(1, 1, size, size, size))
+del engine
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr[-2000:]

@@ -1,7 +1,7 @@
 """What interrupts.py tests, in a process of its own.
 
-Something that other tests load leaves an alternate signal stack behind that is not there any more:
-after them any signal whose handler Python has set ends this process at once.
+Tests that use an openvino.Core of their own may leave a signal stack behind that is not there any
+more (`liverseg.openvino_models.core`): after them a signal may end this process at once.
 """
 
 from __future__ import annotations
