@@ -123,9 +123,9 @@ def _run(configs: list[str], override: dict[str, Any], quiet: bool) -> None:
     """MONAI's run, with its messages and bars on stderr, or without them."""
     override = {**override, "show_progress": not quiet, "logging_file": False}
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    # Ignite, and MONAI by the root logger, log an error before they raise it; the command says it
-    # once, in one line.
-    logging.getLogger().addFilter(_is_no_error)
+    # Ignite and MONAI log an error before they raise it; the command says it once, in one line.
+    figures = logging.getLogger("monai.handlers.StatsHandler")
+    figures.addFilter(_is_no_error)
     if quiet:
         logging.disable(logging.WARNING)
     try:
@@ -138,7 +138,7 @@ def _run(configs: list[str], override: dict[str, Any], quiet: bool) -> None:
             run(run_id="training", config_file=configs, **override)
     finally:
         logging.disable(logging.NOTSET)
-        logging.getLogger().removeFilter(_is_no_error)
+        figures.removeFilter(_is_no_error)
 
 
 def _is_no_error(record: logging.LogRecord) -> bool:
