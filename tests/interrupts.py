@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -24,51 +26,32 @@ def terminated() -> object:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_second_interrupt_does_not_cut_the_tidying_short() -> None:
-    tidied = []
-    with pytest.raises(KeyboardInterrupt), interrupted_once():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGINT)
-            tidied.append("whole")
-    assert tidied == ["whole"]
-
-
-def test_third_interrupt_ends_a_tidying_that_hangs() -> None:
-    tidied = []
-    with pytest.raises(KeyboardInterrupt), interrupted_once():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-            tidied.append("whole")
-    assert not tidied
-
-
 @pytest.mark.usefixtures("terminated")
-def test_termination_after_an_interrupt_is_a_second_one() -> None:
+@pytest.mark.parametrize(
+    ("first", "later", "is_whole"),
+    [
+        (nullcontext, (signal.SIGINT,), True),
+        (nullcontext, (signal.SIGTERM,), True),
+        (nullcontext, (signal.SIGINT, signal.SIGINT), False),  # should the tidying hang
+        (interrupted_once, (signal.SIGINT,), True),  # there is one count
+        (held_back, (signal.SIGINT,), True),
+    ],
+)
+def test_second_signal_does_not_cut_the_tidying_short_and_a_third_does(
+    first: Callable[[], AbstractContextManager[None]],
+    later: tuple[signal.Signals, ...],
+    is_whole: bool,
+) -> None:
     tidied = []
     with pytest.raises(KeyboardInterrupt), interrupted_once():
         try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
-            tidied.append("whole")
-    assert tidied == ["whole"]
-
-
-def test_block_within_a_block_has_the_same_count() -> None:
-    tidied = []
-    with pytest.raises(KeyboardInterrupt), interrupted_once():
-        try:
-            with interrupted_once():
+            with first():
                 signal.raise_signal(signal.SIGINT)
         finally:
-            signal.raise_signal(signal.SIGINT)
+            for number in later:
+                signal.raise_signal(number)
             tidied.append("whole")
-    assert tidied == ["whole"]
+    assert bool(tidied) == is_whole
 
 
 @pytest.mark.usefixtures("terminated")
@@ -89,18 +72,6 @@ def test_interrupt_is_not_lost_when_what_is_held_fails() -> None:
     with pytest.raises(KeyboardInterrupt), held_back():
         signal.raise_signal(signal.SIGINT)
         raise OSError
-
-
-def test_one_that_is_held_counts_as_the_first() -> None:
-    tidied = []
-    with pytest.raises(KeyboardInterrupt), interrupted_once():
-        try:
-            with held_back():
-                signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGINT)
-            tidied.append("whole")
-    assert tidied == ["whole"]
 
 
 @pytest.mark.usefixtures("terminated")

@@ -41,13 +41,14 @@ def without_duplicates(slices: Sequence[Slice], decoded: Decoded) -> tuple[list[
         if first is item:
             left.append(item)
             continue
-        name = slice_name(first.path, left.index(first), len(slices))
         try:
             is_copy = _same_image(first, item, digest, decoded)
         except ScanRejected as error:
+            name = slice_name(first.path, left.index(first), len(slices))
             reason = f"{name} has a copy, and they cannot be compared: {error.detail}"
             raise ScanRejected(error.code, reason) from error
         if not is_copy:
+            name = slice_name(first.path, left.index(first), len(slices))
             raise ScanRejected(
                 "DUPLICATE_CONFLICT",
                 f"images of one SOPInstanceUID should be equal; {name} has a copy that differs",
